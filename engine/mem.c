@@ -1,0 +1,88 @@
+#include "mem.h"
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Growth starts here, so that the many short lists do not crawl through sizes 1, 2, 4. */
+#define FIRST_CAPACITY 8
+
+static void die(size_t size) {
+    fprintf(stderr, "ananas: out of memory (%zu bytes wanted)\n", size);
+    abort();
+}
+
+void *mem_alloc(size_t size) {
+    void *p = malloc(size ? size : 1);
+    if (!p)
+        die(size);
+    return p;
+}
+
+void *mem_zalloc(size_t size) {
+    void *p = calloc(1, size ? size : 1);
+    if (!p)
+        die(size);
+    return p;
+}
+
+void *mem_realloc(void *p, size_t size) {
+    p = realloc(p, size ? size : 1);
+    if (!p)
+        die(size);
+    return p;
+}
+
+void *mem_dup(const void *p, size_t size) {
+    void *copy = mem_alloc(size);
+    if (size)
+        memcpy(copy, p, size);
+    return copy;
+}
+
+char *mem_strdup(const char *s) {
+    return mem_strndup(s, strlen(s));
+}
+
+char *mem_strndup(const char *s, size_t len) {
+    char *copy = mem_alloc(len + 1);
+    if (len)
+        memcpy(copy, s, len);
+    copy[len] = 0;
+    return copy;
+}
+
+char *mem_printf(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    char *s = NULL;
+    int n = vasprintf(&s, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        die(0);
+    return s;
+}
+
+void mem_free(void *p) {
+    free(p);
+}
+
+void mem_grow(void *items_ptr, size_t *cap, size_t need, size_t size) {
+    if (need <= *cap)
+        return;
+    size_t n = *cap ? *cap : FIRST_CAPACITY;
+    while (n < need) {
+        if (n > SIZE_MAX / 2)
+            die(SIZE_MAX);
+        n *= 2;
+    }
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes))
+        die(SIZE_MAX);
+    void *items;
+    memcpy(&items, items_ptr, sizeof items);
+    items = mem_realloc(items, bytes);
+    memcpy(items_ptr, &items, sizeof items);
+    *cap = n;
+}

@@ -1,0 +1,21 @@
+/* mem: memory that is always there.
+ *
+ * Allocation never returns NULL: a process that cannot get memory for its own bookkeeping cannot keep its guarantees, so
+ * it says so and aborts; state is in Kafka. Limits on what users may make it hold are checked above (store, script).
+ * Any thread. What mem_* returned is freed with mem_free. */
+#ifndef ANANAS_MEM_H
+#define ANANAS_MEM_H
+#include <stddef.h>
+
+void *mem_alloc(size_t size);                   /* uninitialised */
+void *mem_zalloc(size_t size);                  /* zeroed */
+void *mem_realloc(void *p, size_t size);
+void *mem_dup(const void *p, size_t size);
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t len);   /* adds the final NUL */
+char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void mem_free(void *p);
+
+/* Grows *items (elements of `size` bytes) to hold at least `need`, doubling; *cap is in elements. */
+void mem_grow(void *items_ptr, size_t *cap, size_t need, size_t size);
+#endif
