@@ -51,6 +51,9 @@ COMPILE = $(CC) $(STD) $(OPTIMISE) $(WARNINGS) $(SANITIZE) -fPIC -fno-semantic-i
 LINK    = $(CC) $(OPTIMISE) $(SANITIZE) -pthread $(LDFLAGS)
 LIBS    = $(PACKAGE_LIBS) -lm -ldl
 
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
   MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
@@ -64,19 +67,24 @@ all: $(BINARY) lib
 lib: $(LIBRARY)
 
 $(BINARY): $(OBJECTS) $(OUT)/inputs
-	$(LINK) -rdynamic -o $@ $(OBJECTS) $(LIBS)
+	@echo "link  $@"
+	$(Q)$(LINK) -rdynamic -o $@ $(OBJECTS) $(LIBS)
 
 $(LIBRARY): $(SHARED) $(OUT)/inputs
-	$(LINK) -shared -Wl,-Bsymbolic -o $@ $(SHARED) $(LIBS)
+	@echo "link  $@"
+	$(Q)$(LINK) -shared -Wl,-Bsymbolic -o $@ $(SHARED) $(LIBS)
 
 $(OUT)/%.o: engine/%.c Makefile | $(OUT)/version.h $(OUT)/scripts.h build/.packages-build
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	@echo "cc    $<"
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 $(OUT)/scripts.o: $(OUT)/scripts.c $(OUT)/scripts.h
-	$(COMPILE) -c -o $@ $<
+	@echo "cc    $<"
+	$(Q)$(COMPILE) -c -o $@ $<
 
 $(OUT)/scripts.c $(OUT)/scripts.h &: $(SCRIPTS) tests/support/embed.lua $(OUT)/inputs | build/.packages-build
-	luajit tests/support/embed.lua $(OUT)/scripts.c $(OUT)/scripts.h $(SCRIPTS)
+	@echo "embed scripts/"
+	$(Q)luajit tests/support/embed.lua $(OUT)/scripts.c $(OUT)/scripts.h $(SCRIPTS)
 
 # Both are rewritten only when their text changes, so that they do not rebuild the world.
 $(OUT)/inputs: FORCE
