@@ -1,0 +1,58 @@
+/* op: what every operator of a rule is given, and what it gives back.
+ *
+ * A rule is a chain: where -> one of (group, match, process, nothing) -> select. An operator owns only derived indexes;
+ * its durable state is in the store, from which <op>_rebuild makes the indexes again after an abort, a restore or a
+ * reload. It is called once per step with the rule's input stream and must follow the tick order of stream.h. All its
+ * results live in the step's arena. One thread (the task's). */
+#ifndef ANANAS_OP_H
+#define ANANAS_OP_H
+#include "rule.h"
+#include "script.h"
+#include "store.h"
+#include "stream.h"
+
+typedef struct rule_stats {
+    uint64_t rows_in;        /* rows that reached the rule (after unnest, before where) */
+    uint64_t emitted;        /* rows it gave, tombstones not counted */
+    uint64_t updates, tombstones;
+    uint64_t late;           /* rows too late for every window they belong to */
+    uint64_t errors;         /* evaluations that raised */
+    uint64_t limits;         /* things given up because of a bound (pattern threads, max_state, ...) */
+    uint64_t held_back;      /* by cooldown */
+    uint64_t skipped;        /* rows not seen while quarantined */
+    uint64_t dropped_windows;/* open windows dropped by a reload */
+    int quarantined;
+} rule_stats_t;
+
+typedef struct step step_t;
+/* Says that evaluations of `fn` failed: counts, keeps the last error for /rules, logs the first and then a sampled few
+ * with the position of the row. Does nothing when e->count is 0. */
+void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, const eval_errors_t *e);
+/* Says that a bound was reached (counted, logged now and then). */
+void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A row that is too late: counted, and written to the rule's late_to when there is one. */
+void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick);
+
+struct step {                /* one step of the task; made by task.c */
+    arena_t *arena;
+    store_t *store;
+    script_t *script;
+    rule_stats_t *stats;     /* of the rule being run */
+    log_t *log;
+    const char *const *topics;   /* names by origin.topic; a NULL ends them */
+    void *task;
+};
+
+typedef enum { ROW_NEW = 0, ROW_UPDATE = 1, ROW_TOMBSTONE = 2 } row_kind_t;
+
+/* What an operator gives: rows in the order of emission (ticks never decrease) with the columns that the operator
+ * defines. kind == NULL: all ROW_NEW. Updates and tombstones go to the rule's topic only, never to its readers. */
+typedef struct result {
+    batch_t *batch;
+    uint8_t *kind;
+    slice_t *keys;           /* set by select: the output record's key per row; NULL: the source record's key */
+} result_t;
+/* Where provenance is asked for (rule->provenance), results carry a column "_explain": JSON array text of
+ * [topic, partition, offset] triples; input batches that already have such a column pass its cells on. */
+#define EXPLAIN_COLUMN "_explain"
+#endif
