@@ -1,0 +1,15 @@
+/* cooldown: at most one anomaly per key in so much event time.
+ *
+ * Remembers, per output key, when it last let one pass (durable, in the store); entries older than the cooldown behind
+ * the watermark are freed. Updates and tombstones of what passed are not held back. One thread. */
+#ifndef ANANAS_COOLDOWN_H
+#define ANANAS_COOLDOWN_H
+#include "op.h"
+
+typedef struct cooldown cooldown_t;
+cooldown_t *cooldown_new(const rule_t *rule, store_t *store);
+void cooldown_free(cooldown_t *c);
+void cooldown_rebuild(cooldown_t *c);
+/* Removes the rows that are held back, counting them; frees what the watermark has passed. */
+void cooldown_run(cooldown_t *c, step_t *s, etime_t watermark, result_t *rows);
+#endif

@@ -1,0 +1,47 @@
+/* sink: where a task's output goes.
+ *
+ * A step ends with an outbox: output records in the order of emission. Their bytes live in the step's arena; a sink that
+ * needs them longer copies them. One thread. */
+#ifndef ANANAS_SINK_H
+#define ANANAS_SINK_H
+#include "buf.h"
+#include "clock.h"
+#include "error.h"
+
+typedef struct header { const char *name; slice_t value; } header_t;
+
+typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER } out_kind_t;
+
+typedef struct out_record {
+    const char *topic;
+    slice_t key, value;           /* s == NULL: none; a tombstone has no value */
+    const header_t *headers;
+    uint32_t n_headers;
+    uint32_t tick;
+    int32_t rule;                 /* index in the plan; -1: a dead letter */
+    out_kind_t kind;
+    etime_t time;
+} out_record_t;
+
+typedef struct outbox {
+    out_record_t *at;
+    size_t n, cap;
+} outbox_t;
+
+typedef struct sink sink_t;
+struct sink {
+    int (*write)(sink_t *s, const out_record_t *records, size_t n, error_t *e);
+    int (*flush)(sink_t *s, error_t *e);     /* everything written has arrived */
+    void (*close)(sink_t *s);
+};
+static inline int sink_write(sink_t *s, const outbox_t *o, error_t *e) { return s->write(s, o->at, o->n, e); }
+static inline int sink_flush(sink_t *s, error_t *e) { return s->flush(s, e); }
+static inline void sink_close(sink_t *s) {
+    if (s)
+        s->close(s);
+}
+
+/* In order of emission: by tick, then rule, then as they were added (within a tick and rule). */
+void outbox_sort(outbox_t *o, uint32_t n_ticks);
+void outbox_fini(outbox_t *o);
+#endif
