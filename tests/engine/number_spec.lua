@@ -26,8 +26,8 @@ local function key_int(i)
     lib.number_key_int64(b, i)
     return engine.bytes(b)
 end
+local bits = ffi.new "union { uint32_t u[2]; double d; }"
 local function random_double()
-    local bits = ffi.new "union { uint32_t u[2]; double d; }"
     repeat   -- a NaN with a payload would confuse LuaJIT itself: it must not be read as a number
         bits.u[0], bits.u[1] = math.random(0, 2 ^ 32 - 1), math.random(0, 2 ^ 32 - 1)
     until bit.band(bits.u[1], 0x7ff00000) ~= 0x7ff00000
