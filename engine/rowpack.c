@@ -1,13 +1,13 @@
 /* rowpack: layout of a pack, little-endian:
  *   u8 flags, u64 time, u64 offset, u32 partition, u32 sub, [topic bytes], [key bytes], [value bytes],
- *   varint n, n times: name bytes, saved cell.
+ *   varint n (u32 with PACK_COUNT32), n times: name bytes, saved cell.
  * With a list of needs nulls are left out: the reader knows the names. */
 #include "rowpack.h"
 
 #include "mem.h"
 #include "op.h"
 
-enum { PACK_TOPIC = 1, PACK_KEY = 2, PACK_VALUE = 4 };
+enum { PACK_TOPIC = 1, PACK_KEY = 2, PACK_VALUE = 4, PACK_COUNT32 = 8 };
 
 static int needs_all(const names_t *needs) { return !needs || !needs->at; }
 
@@ -47,8 +47,6 @@ static void write_columns(buf_t *b, const batch_t *rows, uint32_t row, const nam
     uint32_t n = write_needed(b, rows, row, needs);
     memcpy(b->s + at, &n, sizeof n);
 }
-
-enum { PACK_COUNT32 = 8 };
 
 void rowpack_write(buf_t *b, const batch_t *rows, uint32_t row, const names_t *needs, const char *const *topics) {
     const origin_t *o = batch_origin(rows, row);
