@@ -7,10 +7,13 @@ per topping, the rules in a row of if-statements.
 import collections
 import json
 import math
+import re
 import sys
+import time
 
 BAD = {"🍍 pineapple", "🍓 strawberry", "🍌 banana"}
 BOUND = 5000
+LONE_SURROGATE = re.compile(r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
 
 
 class NotUsable(Exception):
@@ -33,20 +36,19 @@ def parse(text):
     """A strict reading: json.loads lets NaN and lone surrogates pass."""
     try:
         value = json.loads(text, parse_constant=no_constant)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if LONE_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise NotUsable("not JSON")
     if not isinstance(value, dict):
         raise NotUsable("not an object")
-    if depth(value) > 64:
+    if text.count("[") + text.count("{") > 64 and depth(value) > 64:
         raise NotUsable("too deep")
     return value
 
 
 def iso(ms):
-    import datetime
-    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + "%03dZ" % (ms % 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(ms // 1000)) + "%03dZ" % (ms % 1000)
 
 
 def toppings_of(order):

@@ -6,6 +6,7 @@
 local cjson = require("cjson.safe").new()
 cjson.decode_max_depth(200)
 cjson.encode_keep_buffer(false)
+cjson.encode_number_precision(16)
 
 local M = { null = cjson.null }
 
@@ -18,7 +19,7 @@ end
 
 local root = first_line("pwd")
 M.root = root
-M.binary = os.getenv("ANANAS") or (root .. "/build/ananas")
+M.binary = root .. "/" .. (os.getenv("ANANAS_OUT") or "build") .. "/ananas"
 
 function M.quote(word)
     return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
