@@ -20,4 +20,31 @@ uint32_t intern_count(const intern_t *t);
 uint32_t intern_generation(const intern_t *t);      /* changes when ids start anew: memo tables by id must be dropped */
 void intern_between_batches(intern_t *t);           /* may start a new generation */
 const sym_t *intern_sym(const intern_t *t, uint32_t id);
+
+/* The way for bodies of up to INTERN_SHORT bytes, open to the decoder, which compares them by vector while it scans. The
+ * key is the body padded with zero bytes. Slots are probed one after the other, INTERN_PROBES at most; an empty one ends
+ * the search. Anything not found there goes through intern_raw. The table may move with each intern_raw. */
+#define INTERN_SHORT 32
+#define INTERN_PROBES 16
+
+typedef struct intern_slot {
+    char key[INTERN_SHORT];
+    const sym_t *sym;      /* NULL: empty */
+    uint32_t len;
+    uint32_t spare;
+    uint64_t spare_line[2];
+} intern_slot_t;
+
+typedef struct intern_short {
+    intern_slot_t *slots;  /* on cache lines of their own */
+    uint64_t mask, seed;
+} intern_short_t;
+
+const intern_short_t *intern_short(const intern_t *t);
+/* Four independent multiplications: the words are ready at once. Bounded probing answers those who construct collisions. */
+static inline uint64_t intern_hash(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t seed) {
+    uint64_t h = ((a ^ seed) * 0x9e3779b97f4a7c15u) ^ (b * 0xc2b2ae3d27d4eb4fu) ^ (c * 0x165667b19e3779f9u) ^
+                 (d * 0xd6e8feb86659fd93u);
+    return h >> 36;
+}
 #endif

@@ -102,14 +102,12 @@ static int scan_escape(const char **p, const char *end) {
     return JSON_OK;
 }
 
-int json_string(const char **p, const char *end, slice_t *body, int *escaped) {
-    const char *s = *p + 1, *from = s;
-    *escaped = 0;
+/* From p to the first quote, all validated; *p is left at that quote, or at end with JSON_OK as well. */
+static int scan_body(const char **p, const char *end, int *escaped) {
+    const char *s = *p;
     for (;;) {
         s = plain_run(s, end);
-        if (s >= end)
-            return JSON_CUT_OFF;
-        unsigned char c = (unsigned char)*s;
+        unsigned char c = s < end ? (unsigned char)*s : '"';
         if (c == '"')
             break;
         if (c == '\\') {
@@ -126,9 +124,28 @@ int json_string(const char **p, const char *end, slice_t *body, int *escaped) {
             s += n;
         }
     }
+    *p = s;
+    return JSON_OK;
+}
+
+int json_string(const char **p, const char *end, slice_t *body, int *escaped) {
+    const char *s = *p + 1, *from = s;
+    *escaped = 0;
+    int status = scan_body(&s, end, escaped);
+    if (status)
+        return status;
+    if (s >= end)
+        return JSON_CUT_OFF;
     *body = (slice_t){from, (size_t)(s - from)};
     *p = s + 1;
     return JSON_OK;
+}
+
+int json_body(const char *body, size_t len, int *escaped) {
+    const char *end = body + len;
+    *escaped = 0;
+    int status = scan_body(&body, end, escaped);
+    return status ? status : body == end ? JSON_OK : JSON_SYNTAX;
 }
 
 static int skip_word(const char **p, const char *end, const char *word, size_t len) {

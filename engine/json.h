@@ -26,6 +26,7 @@ const char *json_reason(int status);   /* "not JSON: cut off", "not JSON: traili
 const char *json_ws(const char *p, const char *end);
 /* *p at the opening quote. Body without quotes; *escaped: it holds a backslash. */
 int json_string(const char **p, const char *end, slice_t *body, int *escaped);
+int json_body(const char *body, size_t len, int *escaped);   /* validates a string body that stands alone */
 int json_skip(const char **p, const char *end, int depth);   /* any value, validated */
 int json_valid(const char *s, size_t len);                    /* exactly one value and white space */
 

@@ -1,0 +1,81 @@
+#include "batch.h"
+#include "json.h"
+
+int batch_column(const batch_t *b, const char *name) {
+    for (uint32_t i = 0; i < b->n_columns; i++)
+        if (strcmp(b->names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row) {
+    for (uint32_t i = 0; i < b->n_columns; i++)
+        if (strlen(b->names[i]) == len && memcmp(b->names[i], name, len) == 0)
+            return *batch_cell(b, i, row);
+    const origin_t *o = batch_origin(b, row);
+    slice_t value;
+    if (!b->open || !o->value.s || json_member(o->value, (slice_t){name, len}, &value))
+        return cell_null();
+    return cell_from_json(value);
+}
+
+static const uint32_t *compose(arena_t *a, const uint32_t *map, const uint32_t *sel, uint32_t n) {
+    uint32_t *out = arena_array(a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = map[sel[i]];
+    return out;
+}
+
+batch_t *batch_select(arena_t *a, const batch_t *b, const uint32_t *sel, uint32_t n) {
+    batch_t *out = arena_alloc(a, sizeof *out);
+    column_t *columns = arena_array(a, column_t, b->n_columns);
+    for (uint32_t i = 0; i < b->n_columns; i++) {
+        columns[i].cells = b->columns[i].cells;
+        columns[i].map = NULL;
+        for (uint32_t j = 0; j < i && !columns[i].map; j++)   /* columns mostly share one map: composed once */
+            if (b->columns[j].map == b->columns[i].map)
+                columns[i].map = columns[j].map;
+        if (!columns[i].map)
+            columns[i].map = compose(a, b->columns[i].map, sel, n);
+    }
+    *out = *b;
+    out->n = n;
+    out->origin = compose(a, b->origin, sel, n);
+    out->sub = compose(a, b->sub, sel, n);
+    out->columns = columns;
+    return out;
+}
+
+batch_t *batch_filter(arena_t *a, const batch_t *b, const uint8_t *pass) {
+    uint32_t *sel = arena_array(a, uint32_t, b->n), n = 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        sel[n] = i;
+        n += pass[i] != 0;
+    }
+    if (n == b->n)
+        return arena_dup(a, b, sizeof *b);
+    return batch_select(a, b, sel, n);
+}
+
+const uint32_t *batch_iota(arena_t *a, uint32_t n) {
+    uint32_t *out = arena_array(a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = i;
+    return out;
+}
+
+static int order(int64_t a, int64_t b) {
+    return (a > b) - (a < b);
+}
+
+int batch_row_order(const batch_t *a, uint32_t i, const batch_t *b, uint32_t j) {
+    const origin_t *x = batch_origin(a, i), *y = batch_origin(b, j);
+    int c = order(x->time, y->time);
+    if (c == 0)
+        c = order(x->topic, y->topic);
+    if (c == 0)
+        c = order(x->partition, y->partition);
+    if (c == 0)
+        c = order(x->offset, y->offset);
+    return c ? c : order(a->sub[i], b->sub[j]);
+}
