@@ -26,7 +26,7 @@ struct intern {
     size_t max_bytes;
     arena_t strings;           /* symbols, their bytes, keys of spellings */
     uint32_t generation, age;  /* age in batches */
-    uint32_t refused;          /* answers of NULL since the last decision */
+    uint64_t hits, refused;    /* of late: symbols found, and answers of NULL */
     uint32_t rest, resting;    /* batches to answer nothing, after a short life */
 };
 
@@ -145,7 +145,8 @@ const sym_t *intern_bytes(intern_t *t, const char *utf8, size_t len) {
     const sym_t *sym = map_get_hashed(&t->values, utf8, len, hash);
     if (!sym && t->n_symbols < t->max_symbols)
         sym = make_symbol(t, utf8, len, hash);
-    t->refused += !sym;
+    if (!sym)
+        t->refused++;
     return sym;
 }
 
@@ -168,17 +169,26 @@ static const sym_t *learn(intern_t *t, const char *body, size_t len, int *status
     return sym;
 }
 
+static const sym_t *found(intern_t *t, const sym_t *sym) {
+    t->hits++;
+    return sym;
+}
+
+void intern_note_hits(intern_t *t, uint64_t n) {
+    t->hits += n;
+}
+
 const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status) {
     *status = 0;
     if (len > INTERN_SHORT) {
         const sym_t *sym = map_get(&t->spellings, body, len);
-        return sym ? sym : learn(t, body, len, status);
+        return sym ? found(t, sym) : learn(t, body, len, status);
     }
     char key[INTERN_SHORT] = {0};
     if (len)
         memcpy(key, body, len);
     const intern_slot_t *s = find_slot(t, key, len);
-    return s && s->sym ? s->sym : learn(t, body, len, status);
+    return s && s->sym ? found(t, s->sym) : learn(t, body, len, status);
 }
 
 uint32_t intern_count(const intern_t *t) {
@@ -196,7 +206,8 @@ static void restart(intern_t *t) {
     t->n_symbols = 0;
     t->n_short = t->n_long = 0;
     make_slots(t, FIRST_SLOTS);
-    t->refused = t->age = 0;
+    t->hits = t->refused = 0;
+    t->age = 0;
     t->generation++;
 }
 
@@ -208,6 +219,11 @@ void intern_between_batches(intern_t *t) {
     }
     if (t->refused <= t->max_symbols / 8)
         return;
+    if (t->refused * 4 < t->hits) {
+        t->hits /= 2;
+        t->refused /= 2;
+        return;
+    }
     t->rest = t->age >= SHORT_LIFE ? 0 : t->rest ? t->rest * 2 : 1;
     if (t->rest > LONGEST_REST)
         t->rest = LONGEST_REST;

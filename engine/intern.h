@@ -41,6 +41,7 @@ typedef struct intern_short {
 } intern_short_t;
 
 const intern_short_t *intern_short(const intern_t *t);
+void intern_note_hits(intern_t *t, uint64_t n);     /* found without asking: they speak for keeping the table */
 /* Four independent multiplications: the words are ready at once. Bounded probing answers those who construct collisions. */
 static inline uint64_t intern_hash(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t seed) {
     uint64_t h = ((a ^ seed) * 0x9e3779b97f4a7c15u) ^ (b * 0xc2b2ae3d27d4eb4fu) ^ (c * 0x165667b19e3779f9u) ^

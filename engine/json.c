@@ -91,9 +91,9 @@ static int scan_escape(const char **p, const char *end) {
         return JSON_BAD_ESCAPE;
     s += 6;
     if (unit >= 0xd800 && unit <= 0xdbff) {
-        if (end - s < 6)
-            return end - s < 2 ? JSON_CUT_OFF : JSON_BAD_ESCAPE;
-        int low = s[0] == '\\' && s[1] == 'u' ? hex4(s + 2) : -1;
+        if (end == s || (end - s < 6 && s[0] == '\\'))
+            return JSON_CUT_OFF;
+        int low = end - s >= 6 && s[0] == '\\' && s[1] == 'u' ? hex4(s + 2) : -1;
         if (low < 0xdc00 || low > 0xdfff)
             return JSON_BAD_ESCAPE;
         s += 6;

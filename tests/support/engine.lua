@@ -31,6 +31,9 @@ local function declare(stem)
     for name in text:gmatch '#include "([%w_]+)%.h"' do declare(name) end
     for name, value in text:gmatch "#define%s+([%w_]+)%s+%(?(%-?%d+)%)?%s*\n" do engine.defines[name] = tonumber(value) end
     text = drop_inline(text:gsub("__attribute__%s*%b()", ""))
+    text = text:gsub("\n%s*#define[^\n]*", "\n"):gsub("[%u][%u%d_]+", function(name)
+        return engine.defines[name] and tostring(engine.defines[name])
+    end)
     text = text:gsub("\\\n", " "):gsub("\n%s*#[^\n]*", "\n"):gsub("\n%s*#[^\n]*", "\n")
     text = text:gsub("__extension__[^;]*;", ""):gsub("[^;{}]*__int128[^;]*;", "")
     text = text:gsub("extern%s+", "extern "):gsub("_Noreturn", "")
