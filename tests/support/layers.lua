@@ -7,9 +7,9 @@
 local LAYERS = {
     { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "heap", "hash", "scripts", "version" },
     { "cell", "intern", "batch", "decode", "unnest", "stream", "rule", "timer", "watermark", "orders" },
-    { "aggregate", "window", "pattern", "store" },
+    { "aggregate", "window", "pattern", "store", "script" },
     { "op", "group", "matcher", "match", "process", "cooldown" },
-    { "select", "program", "source", "sink", "changelog", "script", "http", "config", "metrics", "explain" },
+    { "select", "program", "source", "sink", "changelog", "http", "config", "metrics", "explain" },
     { "task", "checkpoint", "reload", "repartition" },
     { "main", "run", "replay", "demo", "check", "diff", "test", "terminal", "page", "cli", "option", "command" },
 }

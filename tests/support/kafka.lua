@@ -1,0 +1,207 @@
+-- A real Apache Kafka broker (KRaft, one node) on free loopback ports, for specs and for `make kafka`.
+--
+--   local kafka = require "tests.support.kafka"
+--   local broker = kafka.shared()          -- the one broker of this test run; never stop it; topics are named per spec
+--   local broker = kafka.start { settings = { ["message.max.bytes"] = 100000 } }   -- one of your own, for faults
+--   broker.bootstrap                       -- "127.0.0.1:40123"
+--   broker:stop()                          -- ends it and removes its folder
+--   broker:kill(); broker:restart()        -- kill -9, then the same log folder again, on the same port
+--   broker:pause(); broker:resume()        -- SIGSTOP, SIGCONT
+--
+-- Clients are in tests/support/kafka_client.lua.
+
+local ffi = require "ffi"
+local net = require "tests.support.net"
+local process = require "tests.support.process"
+
+local kafka = {}
+local Broker = {}
+Broker.__index = Broker
+
+local FOLDER = "build/kafka"
+
+-- One node is controller and broker; internal topics are small; nothing waits that need not.
+local function settings_of(broker, options)
+    local settings = {
+        ["process.roles"] = "broker,controller",
+        ["node.id"] = "1",
+        ["controller.quorum.voters"] = "1@127.0.0.1:" .. broker.controller_port,
+        ["controller.listener.names"] = "CONTROLLER",
+        ["listeners"] = ("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d"):format(broker.port, broker.controller_port),
+        ["advertised.listeners"] = "PLAINTEXT://127.0.0.1:" .. broker.port,
+        ["listener.security.protocol.map"] = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        ["inter.broker.listener.name"] = "PLAINTEXT",
+        ["log.dirs"] = broker.folder .. "/log",
+        ["num.partitions"] = "1",
+        ["num.network.threads"] = "2",
+        ["num.io.threads"] = "4",
+        ["auto.create.topics.enable"] = "false",
+        ["default.replication.factor"] = "1",
+        ["offsets.topic.num.partitions"] = "1",
+        ["offsets.topic.replication.factor"] = "1",
+        ["transaction.state.log.num.partitions"] = "1",
+        ["transaction.state.log.replication.factor"] = "1",
+        ["transaction.state.log.min.isr"] = "1",
+        ["transaction.abort.timed.out.transaction.cleanup.interval.ms"] = "1000",
+        ["group.initial.rebalance.delay.ms"] = "0",
+        ["group.min.session.timeout.ms"] = "500",
+        ["log.cleaner.dedupe.buffer.size"] = "8388608",
+        ["log.retention.check.interval.ms"] = "600000",
+        ["log.initial.task.delay.ms"] = "60000",
+        -- Event times of the specs lie in the past: retention by them would delete what was just written.
+        ["log.retention.ms"] = "-1",
+        ["controlled.shutdown.enable"] = "false",
+        -- After a restart the controller first waits for the old broker's session to end.
+        ["broker.session.timeout.ms"] = "3000",
+        ["broker.heartbeat.interval.ms"] = "300",
+    }
+    for name, value in pairs(options.settings or {}) do settings[name] = tostring(value) end
+    return settings
+end
+
+local function write_settings(path, settings)
+    local names = {}
+    for name in pairs(settings) do names[#names + 1] = name end
+    table.sort(names)
+    local file = assert(io.open(path, "w"))
+    for _, name in ipairs(names) do file:write(name, "=", settings[name], "\n") end
+    file:close()
+end
+
+local function class_path()
+    local file = io.open(FOLDER .. "/classpath")
+    if not file then error("the broker's class path is missing: run `make build/kafka/classpath`", 0) end
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+local function java(options, main, ...)
+    local command = { "java", "-Xms64m", "-Xmx" .. (options.heap or "512m"), "-XX:+UseSerialGC", "-XX:-UsePerfData",
+        "-Xlog:disable", "-Xlog:all=warning:stderr", "-Dlog4j.configuration=file:" .. (options.log4j or "tests/kafka/log4j.properties") }
+    -- Quick to start is what specs want; a bench asks for the optimising compiler.
+    if not options.fast then command[#command + 1] = "-XX:TieredStopAtLevel=1" end
+    for _, flag in ipairs(options.java or {}) do command[#command + 1] = flag end
+    for _, word in ipairs { "-cp", class_path(), main, ... } do command[#command + 1] = word end
+    return command
+end
+
+-- StorageTool takes a second of Java, so a formatted folder is kept and copied; it holds no port and no path.
+local function format(broker, options)
+    local log = broker.folder .. "/log"
+    local template = FOLDER .. "/formatted"
+    if not options.format and process.run({ "test", "-f", template .. "/meta.properties" }).code == 0 then
+        assert(process.run({ "cp", "-r", template, log }).code == 0)
+        return
+    end
+    local command = java(options, "kafka.tools.StorageTool", "format", "-t", "YW5hbmFzLXRlc3RzLTAwMA", "-c", broker.settings_path)
+    for _, word in ipairs(options.format or {}) do command[#command + 1] = word end
+    local result = process.run(command)
+    if result.code ~= 0 then error("cannot format the broker's folder:\n" .. result.out .. result.err, 0) end
+    if not options.format then
+        -- Moved into place in one step: another run may be doing the same.
+        local new = ("%s.%d"):format(template, ffi.C.getpid())
+        process.run { "cp", "-r", log, new }
+        if process.run({ "mv", "-T", new, template }).code ~= 0 then process.run { "rm", "-rf", new } end
+    end
+end
+
+function Broker:launch()
+    local command = java(self.options, "kafka.Kafka", self.settings_path)
+    command.stdout, command.stderr = self.log_path, self.log_path .. ".err"
+    if self.options.foreground then command.stdout, command.stderr = "inherit", "inherit" end
+    self.process = process.spawn(command)
+end
+
+-- True once it serves requests; nil when it did not within `seconds` or ended.
+function Broker:wait_ready(seconds)
+    local client = require "tests.support.kafka_client"
+    return process.eventually(seconds, function()
+        if not self.process:alive() then return false end
+        return net.is_open(self.port) and client.answers(self.bootstrap, self.options.client)
+    end, 0.05) or nil
+end
+
+function Broker:log_tail(bytes)
+    local file = io.open(self.log_path)
+    if not file then return "" end
+    local text = file:read "*a"
+    file:close()
+    return text:sub(-(bytes or 4000))
+end
+
+function Broker:pause() self.process:signal "STOP" end
+function Broker:resume() self.process:signal "CONT" end
+
+function Broker:kill()
+    self.process:signal "CONT"
+    self.process:signal "KILL"
+    self.process:wait(10)
+end
+
+-- Starts it again on the log it had. An orderly end before, unless it was killed.
+function Broker:restart(seconds)
+    if self.process:alive() then self.process:stop(20) end
+    self:launch()
+    if not self:wait_ready(seconds or 60) then error("the broker did not come back:\n" .. self:log_tail(), 0) end
+end
+
+-- Its folder goes; the log stays where log_path says when keep_log is set.
+function Broker:stop(options)
+    if self.process:alive() then self:kill() end
+    if options and options.keep_log then
+        local kept = FOLDER .. "/kept.log"
+        process.run { "cp", self.log_path, kept }
+        self.log_path = kept
+    end
+    process.remove(self.folder)
+end
+
+-- Options: settings (server.properties, laid over the usual ones), port, heap ("512m"), fast (optimising compiler, for
+-- benches), java (more JVM flags), format (more StorageTool arguments), client (librdkafka properties to reach it with),
+-- foreground, wait = false (then call wait_ready yourself).
+function kafka.start(options)
+    options = options or {}
+    local ports = net.free_ports(2)
+    local broker = setmetatable({ options = options, port = options.port or ports[1], controller_port = ports[2] }, Broker)
+    broker.bootstrap = "127.0.0.1:" .. broker.port
+    broker.folder = process.folder "kafka"
+    broker.settings_path = broker.folder .. "/server.properties"
+    broker.log_path = broker.folder .. "/broker.log"
+    write_settings(broker.settings_path, settings_of(broker, options))
+    format(broker, options)
+    broker:launch()
+    if options.wait ~= false and not broker:wait_ready(options.seconds or 60) then
+        local log = broker:log_tail()
+        broker:stop()
+        error("the broker did not start:\n" .. log, 0)
+    end
+    return broker
+end
+
+-- The broker of the run. A spec that is run by itself gets one that ends with it.
+local shared
+function kafka.shared()
+    if shared then return shared end
+    local bootstrap = os.getenv "ANANAS_TEST_KAFKA"
+    if bootstrap then
+        shared = { bootstrap = bootstrap, port = tonumber(bootstrap:match ":(%d+)$") }
+        return shared
+    end
+    shared = kafka.start()
+    local busted = require "busted"
+    busted.subscribe({ "suite", "end" }, function()
+        shared:stop()
+        return nil, true
+    end)
+    return shared
+end
+
+-- A name nobody else in this run uses: "pizzas-4711-3".
+local names = 0
+function kafka.name(stem)
+    names = names + 1
+    return ("%s-%d-%d"):format(stem, ffi.C.getpid(), names)
+end
+
+return kafka
