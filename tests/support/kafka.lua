@@ -50,7 +50,6 @@ local function settings_of(broker, options)
         ["log.initial.task.delay.ms"] = "60000",
         -- Event times of the specs lie in the past: retention by them would delete what was just written.
         ["log.retention.ms"] = "-1",
-        ["controlled.shutdown.enable"] = "false",
         -- After a restart the controller first waits for the old broker's session to end.
         ["broker.session.timeout.ms"] = "3000",
         ["broker.heartbeat.interval.ms"] = "300",

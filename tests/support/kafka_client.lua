@@ -86,8 +86,12 @@ void rd_kafka_destroy(rd_kafka_t *);
 void rd_kafka_destroy_flags(rd_kafka_t *, int flags);
 const char *rd_kafka_err2str(int err);
 int rd_kafka_outq_len(rd_kafka_t *);
-int rd_kafka_poll_set_consumer(rd_kafka_t *);
-rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *, int timeout_ms);
+rd_kafka_topic_t *rd_kafka_topic_new(rd_kafka_t *, const char *topic, void *conf);
+void rd_kafka_topic_destroy(rd_kafka_topic_t *);
+int rd_kafka_consume_start_queue(rd_kafka_topic_t *, int32_t partition, int64_t offset, rd_kafka_queue_t *);
+int rd_kafka_consume_stop(rd_kafka_topic_t *, int32_t partition);
+rd_kafka_message_t *rd_kafka_consume_queue(rd_kafka_queue_t *, int timeout_ms);
+int rd_kafka_last_error(void);
 void rd_kafka_message_destroy(rd_kafka_message_t *);
 int64_t rd_kafka_message_timestamp(const rd_kafka_message_t *, int *type);
 int rd_kafka_message_headers(const rd_kafka_message_t *, rd_kafka_headers_t **);
@@ -96,7 +100,6 @@ const char *rd_kafka_topic_name(const rd_kafka_topic_t *);
 rd_kafka_topic_partition_list_t *rd_kafka_topic_partition_list_new(int size);
 rd_kafka_topic_partition_t *rd_kafka_topic_partition_list_add(rd_kafka_topic_partition_list_t *, const char *topic, int32_t partition);
 void rd_kafka_topic_partition_list_destroy(rd_kafka_topic_partition_list_t *);
-int rd_kafka_assign(rd_kafka_t *, const rd_kafka_topic_partition_list_t *);
 int rd_kafka_committed(rd_kafka_t *, rd_kafka_topic_partition_list_t *, int timeout_ms);
 int rd_kafka_commit(rd_kafka_t *, const rd_kafka_topic_partition_list_t *, int async);
 int rd_kafka_query_watermark_offsets(rd_kafka_t *, const char *topic, int32_t partition, int64_t *low, int64_t *high, int timeout_ms);
@@ -479,30 +482,29 @@ Reader.__index = Reader
 
 -- A reader that stays: client.reader(bootstrap, { topics = {...}, isolation = "read_committed", from = "end" or nil }).
 -- reader:poll(seconds) gives the next record or nil; reader.at_end is true while every partition is at its end.
+-- It belongs to no group: looking for a coordinator would cost half a second each time.
 function client.reader(bootstrap, options)
-    local self = setmetatable({ bootstrap = bootstrap, ended = {}, open = 0, at_end = false }, Reader)
+    local self = setmetatable({ bootstrap = bootstrap, ended = {}, open = 0, at_end = false, topics = {} }, Reader)
     self.handle = new_handle(CONSUMER, bootstrap, {
-        ["group.id"] = "reader-" .. tostring(ffi.C.getpid()),
-        ["enable.auto.commit"] = false,
         ["enable.partition.eof"] = true,
         ["auto.offset.reset"] = "earliest",
         ["isolation.level"] = options.isolation or "read_committed",
         ["fetch.wait.max.ms"] = 20,
         ["fetch.error.backoff.ms"] = 20,
     }, options.properties or {})
-    rd.rd_kafka_poll_set_consumer(self.handle)
-    local assignment = {}
-    for _, topic in ipairs(options.topics or { options.topic }) do
-        assignment[topic] = {}
-        for partition, bounds in pairs(client.offsets(bootstrap, topic, options.properties)) do
-            assignment[topic][partition] = options.from == "end" and bounds[2] or OFFSET_BEGINNING
+    self.queue = rd.rd_kafka_queue_new(self.handle)
+    for _, name in ipairs(options.topics or { options.topic }) do
+        local topic = { name = name, handle = rd.rd_kafka_topic_new(self.handle, name, nil), partitions = {} }
+        self.topics[#self.topics + 1] = topic
+        for partition, bounds in pairs(client.offsets(bootstrap, name, options.properties)) do
+            local offset = options.from == "end" and bounds[2] or OFFSET_BEGINNING
+            if rd.rd_kafka_consume_start_queue(topic.handle, partition, offset, self.queue) ~= 0 then
+                check_code("read " .. name, rd.rd_kafka_last_error())
+            end
+            topic.partitions[#topic.partitions + 1] = partition
             self.open = self.open + 1
         end
     end
-    self.topic = (options.topics or { options.topic })[1]
-    local list = partition_list(assignment)
-    check_code("assign", rd.rd_kafka_assign(self.handle, list))
-    rd.rd_kafka_topic_partition_list_destroy(list)
     return self
 end
 
@@ -518,7 +520,7 @@ end
 -- The broker thread of librdkafka may sleep up to a second before it sees what it should fetch; any request wakes it.
 function Reader:wake()
     local low, high = ffi.new "int64_t[1]", ffi.new "int64_t[1]"
-    rd.rd_kafka_query_watermark_offsets(self.handle, self.topic, 0, low, high, 1000)
+    rd.rd_kafka_query_watermark_offsets(self.handle, self.topics[1].name, 0, low, high, 1000)
 end
 
 -- The next record, or nil when none came within `seconds` or every partition reached its end meanwhile.
@@ -526,7 +528,7 @@ function Reader:poll(seconds)
     local deadline = process.now() + seconds
     repeat
         local left = math.max(0, math.ceil((deadline - process.now()) * 1000))
-        local message = rd.rd_kafka_consumer_poll(self.handle, math.min(left, 20))
+        local message = rd.rd_kafka_consume_queue(self.queue, math.min(left, 20))
         if message == nil then
             self:wake()
         else
@@ -547,7 +549,12 @@ function Reader:poll(seconds)
 end
 
 function Reader:close()
-    rd.rd_kafka_destroy_flags(self.handle, DESTROY_NO_CONSUMER_CLOSE)
+    for _, topic in ipairs(self.topics) do
+        for _, partition in ipairs(topic.partitions) do rd.rd_kafka_consume_stop(topic.handle, partition) end
+        rd.rd_kafka_topic_destroy(topic.handle)
+    end
+    rd.rd_kafka_queue_destroy(self.queue)
+    rd.rd_kafka_destroy(self.handle)
     self.handle = nil
 end
 
