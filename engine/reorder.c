@@ -267,74 +267,16 @@ static void keep_row(passage_t *p, turn_t *t) {
 
 /* ---- the batch that leaves ---- */
 
-static int names_find(const char **names, uint32_t n, const char *name) {
-    for (uint32_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return (int)i;
-    return -1;
-}
-
-static column_t merge_column(const passage_t *p, const turn_t *turns, uint32_t n, const batch_t *packed,
-                             const char *name, const uint32_t *iota) {
-    const batch_t *fresh = p->in->batch;
-    cell_t *cells = arena_array(p->s->arena, cell_t, n);
-    int of_packed = batch_column(packed, name), of_fresh = batch_column(fresh, name);
-    size_t len = strlen(name);
-    for (uint32_t i = 0; i < n; i++) {
-        const batch_t *b = turns[i].stored ? packed : fresh;
-        int column = turns[i].stored ? of_packed : of_fresh;
-        cells[i] = column >= 0 ? *batch_cell(b, (uint32_t)column, turns[i].row) : batch_lookup(b, name, len, turns[i].row);
-    }
-    return (column_t){cells, iota};
-}
-
-static void merge_columns(const passage_t *p, const turn_t *turns, uint32_t n, const batch_t *packed, batch_t *out) {
-    const batch_t *fresh = p->in->batch;
-    const char **names = arena_array(p->s->arena, const char *, packed->n_columns + fresh->n_columns);
-    uint32_t n_names = packed->n_columns;
-    for (uint32_t i = 0; i < packed->n_columns; i++)
-        names[i] = packed->names[i];
-    for (uint32_t i = 0; i < fresh->n_columns; i++)
-        if (names_find(names, n_names, fresh->names[i]) < 0)
-            names[n_names++] = fresh->names[i];
-    column_t *columns = arena_array(p->s->arena, column_t, n_names);
-    for (uint32_t i = 0; i < n_names; i++)
-        columns[i] = merge_column(p, turns, n, packed, names[i], out->origin);
-    out->names = names;
-    out->columns = columns;
-    out->n_columns = n_names;
-    out->open = packed->open | fresh->open;
-}
-
-static void select_columns(const passage_t *p, const turn_t *turns, uint32_t n, batch_t *out) {
-    uint32_t *sel = arena_array(p->s->arena, uint32_t, n);
-    for (uint32_t i = 0; i < n; i++)
-        sel[i] = turns[i].row;
-    const batch_t *b = batch_select(p->s->arena, p->in->batch, sel, n);
-    out->names = b->names;
-    out->columns = b->columns;
-    out->n_columns = b->n_columns;
-    out->open = b->open;
-}
-
 static batch_t *release(const passage_t *p, uint32_t n) {
     arena_t *a = p->s->arena;
-    origin_t *origins = arena_array(a, origin_t, n);
-    uint32_t *sub = arena_array(a, uint32_t, n);
-    batch_t *out = arena_array(a, batch_t, 1);
-    *out = (batch_t){.n = n, .n_origins = n, .origin = batch_iota(a, n), .sub = sub, .origins = origins};
     const batch_t *packed = rowpack_read(a, p->packs, p->n_packs, p->r->needs, p->s->topics, NULL);
-    for (uint32_t i = 0; i < n; i++) {
-        const turn_t *t = &p->turns[i];
-        const batch_t *b = t->stored ? packed : p->in->batch;
-        origins[i] = *batch_origin(b, t->row);
-        origins[i].tick = p->in->marks[t->release].tick;
-        sub[i] = b->sub[t->row];
-    }
-    if (p->n_packs)
-        merge_columns(p, p->turns, n, packed, out);
-    else
-        select_columns(p, p->turns, n, out);
+    row_pick_t *picks = arena_array(a, row_pick_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        picks[i] = (row_pick_t){p->turns[i].row, p->turns[i].stored};
+    origin_t *origins;
+    batch_t *out = rowpack_merge(a, p->in->batch, packed, picks, n, &origins);
+    for (uint32_t i = 0; i < n; i++)
+        origins[i].tick = p->in->marks[p->turns[i].release].tick;
     return out;
 }
 

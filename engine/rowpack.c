@@ -67,12 +67,6 @@ void rowpack_write(buf_t *b, const batch_t *rows, uint32_t row, const names_t *n
     write_columns(b, rows, row, needs);
 }
 
-etime_t rowpack_time(slice_t pack) {
-    reader_t r = reader_of(pack.s, pack.len);
-    read_u8(&r);
-    return (etime_t)read_u64(&r);
-}
-
 /* Reading: columns are found by name, starting where the last pack had the same one. */
 typedef struct unpacking {
     arena_t *arena;
@@ -184,4 +178,76 @@ batch_t *rowpack_read(arena_t *a, const slice_t *packs, uint32_t n, const names_
         origins[i].tick = ticks ? ticks[i] : 0;
     }
     return finish(&u, origins, sub, open);
+}
+
+/* ---- merging ---- */
+
+static int names_find(const char **names, uint32_t n, const char *name) {
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static column_t merge_column(arena_t *a, const batch_t *fresh, const batch_t *packed, const row_pick_t *picks,
+                             const char *name, const batch_t *out) {
+    cell_t *cells = arena_array(a, cell_t, out->n);
+    int of_packed = batch_column(packed, name), of_fresh = batch_column(fresh, name);
+    size_t len = strlen(name);
+    for (uint32_t i = 0; i < out->n; i++) {
+        const batch_t *b = picks[i].packed ? packed : fresh;
+        int column = picks[i].packed ? of_packed : of_fresh;
+        cells[i] = column >= 0 ? *batch_cell(b, (uint32_t)column, picks[i].row) : batch_lookup(b, name, len, picks[i].row);
+    }
+    return (column_t){cells, out->origin};
+}
+
+static void merge_columns(arena_t *a, const batch_t *fresh, const batch_t *packed, const row_pick_t *picks, batch_t *out) {
+    const char **names = arena_array(a, const char *, packed->n_columns + fresh->n_columns);
+    uint32_t n = packed->n_columns;
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = packed->names[i];
+    for (uint32_t i = 0; i < fresh->n_columns; i++)
+        if (names_find(names, n, fresh->names[i]) < 0)
+            names[n++] = fresh->names[i];
+    column_t *columns = arena_array(a, column_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        columns[i] = merge_column(a, fresh, packed, picks, names[i], out);
+    out->names = names;
+    out->columns = columns;
+    out->n_columns = n;
+    out->open = packed->open | fresh->open;
+}
+
+/* All from one batch: its columns, their maps composed. */
+static void select_columns(arena_t *a, const batch_t *from, const row_pick_t *picks, batch_t *out) {
+    uint32_t *sel = arena_array(a, uint32_t, out->n);
+    for (uint32_t i = 0; i < out->n; i++)
+        sel[i] = picks[i].row;
+    const batch_t *b = batch_select(a, from, sel, out->n);
+    out->names = b->names;
+    out->columns = b->columns;
+    out->n_columns = b->n_columns;
+    out->open = b->open;
+}
+
+batch_t *rowpack_merge(arena_t *a, const batch_t *fresh, const batch_t *packed, const row_pick_t *picks, uint32_t n,
+                       origin_t **origins) {
+    uint32_t *sub = arena_array(a, uint32_t, n), n_packed = 0;
+    *origins = arena_array(a, origin_t, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const batch_t *b = picks[i].packed ? packed : fresh;
+        (*origins)[i] = *batch_origin(b, picks[i].row);
+        sub[i] = b->sub[picks[i].row];
+        n_packed += picks[i].packed != 0;
+    }
+    batch_t *out = arena_array(a, batch_t, 1);
+    *out = (batch_t){.n = n, .n_origins = n, .origin = batch_iota(a, n), .sub = sub, .origins = *origins};
+    if (n_packed == 0)
+        select_columns(a, fresh, picks, out);
+    else if (n_packed == n && packed->n_columns >= fresh->n_columns)
+        select_columns(a, packed, picks, out);
+    else
+        merge_columns(a, fresh, packed, picks, out);
+    return out;
 }
