@@ -89,9 +89,12 @@ def text(v):
 
 
 def quantile(values, q):
-    """Nearest rank."""
+    """Between neighbours by linear interpolation, as PERCENTILE_CONT of SQL."""
     values = sorted(values)
-    return values[max(0, math.ceil(q * len(values)) - 1)]
+    at = q * (len(values) - 1)
+    below = math.floor(at)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (at - below)
 
 
 def aggregate(spec, rows):
@@ -290,7 +293,8 @@ def random_window(rng, calm):
     if kind == "cumulate":
         w["step"] = step
     if rng.random() < 0.4:
-        w["offset"] = rng.randint(-w["size"] + 1, w["size"] - 1)
+        turn = w.get("slide") or w.get("step") or w["size"]
+        w["offset"] = rng.randint(-turn + 1, turn - 1)
     return w
 
 

@@ -1,0 +1,204 @@
+-- `process` and `detect` through rules: keyed state, both orders, timers, ttl, errors. Small cases, checked by hand.
+
+local replay = require "tests.support.replay"
+
+local function run(rules, input, more)
+    local options = { rules = rules, input = input }
+    for k, v in pairs(more or {}) do options[k] = v end
+    return replay.ok(options)
+end
+
+local function rule(body, more)
+    return ('rule "r" { from = "s", to = "out", time_format = "epoch_ms", process = {\n%s\n}, %s }\n'):format(body, more or "")
+end
+
+local function row(ts, k, v) return { ts = ts, k = k, v = v } end
+
+local function rows(...)
+    local list = {}
+    for i, item in ipairs { ... } do list[i] = item.topic and item or row(unpack(item)) end
+    return list
+end
+
+-- What a process emitted, each as the values of these columns.
+local function emitted(ran, ...)
+    local list = {}
+    for i, record in ipairs(ran:topic "out") do
+        local parts = {}
+        for n, column in ipairs { ... } do parts[n] = tostring(record.value[column]) end
+        list[i] = table.concat(parts, " ")
+    end
+    return list
+end
+
+describe("process", function()
+    local counting = [[by = { "k" }, on_row = function(row, state, emit)
+        state.n = (state.n or 0) + 1
+        emit { k = row.k, n = state.n, ts = row.ts }
+    end]]
+
+    it("keeps state per key", function()
+        assert.same({ "a 1", "b 1", "a 2", "a 3" },
+            emitted(run(rule(counting), rows({ 1, "a" }, { 2, "b" }, { 3, "a" }, { 4, "a" })), "k", "n"))
+    end)
+
+    it("takes keys as groups do: 1 and 1.0 are one, 1 and \"1\" are two", function()
+        local input = {}
+        for i, k in ipairs { "1", '"1"', "1.0", "null" } do input[i] = { topic = "s", payload = ('{"ts":%d,"k":%s}'):format(i, k) } end
+        assert.same({ "1", "1", "2", "1" }, emitted(run(rule(counting), input), "n"))
+    end)
+
+    it("in order of arrival sees rows as they come, never late", function()
+        local ran = run(rule(counting), rows({ 5, "a" }, { 1, "a" }, { 9, "a" }))
+        assert.same({ "5 1", "1 2", "9 3" }, emitted(ran, "ts", "n"))
+        assert.equal(0, ran.stats.rules.r.late)
+    end)
+
+    it("in event-time order sees rows by time, and counts those behind the watermark as late", function()
+        local config = 'source "s" { topic = "s", event_time = "ts", watermark = "10ms", max_ahead = "none" }\nrules "rules"'
+        local ran = run(rule(counting .. ', order = "event_time"'), rows({ 5, "a" }, { 1, "a" }, { 20, "a" }, { 9, "a" }, { 15, "a" }, { 10, "a" }),
+            { config = config })
+        assert.same({ "1 1", "5 2", "15 3", "20 4" }, emitted(ran, "ts", "n"))
+        assert.equal(2, ran.stats.rules.r.late)
+    end)
+
+    it("in event-time order gives the same whatever the interleaving of partitions", function()
+        local config = 'source "s" { topic = "s", event_time = "ts", watermark = "5ms", max_ahead = "none" }\nrules "rules"'
+        local function place(partition, ts) return { topic = "s", partition = partition, payload = row(ts, "a") } end
+        local rules = rule(counting .. ', order = "event_time"')
+        local one = run(rules, { place(0, 1), place(0, 3), place(0, 6), place(1, 2), place(1, 4), place(1, 5) }, { config = config })
+        local two = run(rules, { place(1, 2), place(0, 1), place(1, 4), place(0, 3), place(1, 5), place(0, 6) }, { config = config })
+        assert.same({ "1 1", "2 2", "3 3", "4 4", "5 5", "6 6" }, emitted(one, "ts", "n"))
+        assert.same(emitted(one, "ts", "n"), emitted(two, "ts", "n"))
+    end)
+
+    it("may emit nothing, or several rows, in order", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit)
+            for i = 1, row.v do emit { v = row.v, i = i } end end]], rows({ 1, "a", 2 }, { 2, "a", 0 }, { 3, "a", 1 }))
+        assert.same({ "2 1", "2 2", "1 1" }, emitted(ran, "v", "i"))
+        assert.equal(3, ran.stats.rules.r.emitted)
+    end)
+
+    it("emits rows of the event time of the row behind them, keyed by its `by` columns", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) emit { x = 1, k = row.k } end]], rows({ 7, "a" }))
+        assert.equal(7, ran:topic("out")[1].ts)
+        assert.equal('{"k":"a"}', ran:topic("out")[1].key)
+    end)
+
+    it("keeps nested state: tables, lists, strings, booleans, and forgets what is set to nil", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit)
+            state.list = state.list or {}
+            state.list[#state.list + 1] = row.v
+            state.seen = state.seen or { deep = { n = 0 } }
+            state.seen.deep.n = state.seen.deep.n + 1
+            if row.v == 2 then state.flag = true elseif row.v == 3 then state.flag = nil end
+            emit { list = table.concat(state.list, ","), n = state.seen.deep.n, flag = tostring(state.flag) }
+        end]], rows({ 1, "a", 1 }, { 2, "a", 2 }, { 3, "b", 9 }, { 4, "a", 3 }))
+        assert.same({ "1 1 nil", "1,2 2 true", "9 1 nil", "1,2,3 3 nil" }, emitted(ran, "list", "n", "flag"))
+    end)
+
+    it("keeps state across batches of any size", function()
+        local input = {}
+        for i = 1, 300 do input[i] = row(i, "k" .. i % 7, i) end
+        local whole = run(rule(counting), input).text
+        for _, size in ipairs { 1, 7, 1024 } do
+            assert.is_true(whole == run(rule(counting), input, { env = { ANANAS_BATCH = size } }).text, "batch size " .. size)
+        end
+    end)
+
+    it("without `by` has one state for all rows", function()
+        assert.same({ "1", "2", "3" }, emitted(run(rule [[on_row = function(row, state, emit)
+            state.n = (state.n or 0) + 1 emit { n = state.n } end]], rows({ 1, "a" }, { 2, "b" }, { 3, "c" })), "n"))
+    end)
+
+    it("that raises undoes what this row changed, emitted and woke, and counts", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit)
+            state.n = (state.n or 0) + 1
+            state.l = state.l or {}
+            state.l[#state.l + 1] = row.v
+            emit { n = state.n, l = table.concat(state.l, ",") }
+            if row.v == 2 then state:wake(50) error("no") end
+        end, on_timer = function(state, time, emit) emit { n = "timer", l = "" } end]],
+            rows({ 1, "a", 1 }, { 2, "a", 2 }, { 3, "a", 3 }))
+        assert.same({ "1 1", "2 1,3" }, emitted(ran, "n", "l"))
+        assert.equal(1, ran.stats.rules.r.errors)
+        assert.truthy(ran.stderr:find "rules%.lua:%d+", ran.stderr)
+    end)
+
+    it("feeds rules that read it", function()
+        local ran = run(rule(counting) .. 'rule "b" { from = "r", where = function(r) return r.n == 2 end, select = { "k" }, to = "below" }',
+            rows({ 1, "a" }, { 2, "b" }, { 3, "a" }))
+        assert.same({ "a" }, ran:column("below", "k"))
+    end)
+
+    it("does not let state of one rule reach another", function()
+        local ran = run(rule(counting) .. [[
+rule "q" { from = "s", to = "other", process = { by = { "k" }, on_row = function(row, state, emit) emit { n = state.n == nil } end } }]],
+            rows({ 1, "a" }, { 2, "a" }))
+        assert.same({ true, true }, ran:column("other", "n"))
+    end)
+end)
+
+describe("a timer", function()
+    local silent = [[by = { "k" }, on_row = function(row, state, emit) state.k = row.k state:wake(row.ts + 10) end,
+        on_timer = function(state, time, emit) emit { k = state.k, at = time } end]]
+
+    it("fires when the watermark reaches its time, once", function()
+        local ran = run(rule(silent) .. 'rule "m" { from = "s", select = { "ts" }, to = "marks" }',
+            rows({ 1, "a" }, { 10, "b" }, { 11, "b" }, { 12, "c" }), { args = { "--no-flush" } })
+        assert.same({ "a 11" }, emitted(ran, "k", "at"))
+        local topics = {}
+        for i, record in ipairs(ran.records) do topics[i] = record.topic end
+        assert.same({ "marks", "marks", "marks", "out", "marks" }, topics)
+        assert.equal(11, ran:topic("out")[1].ts)
+    end)
+
+    it("fires at the end of bounded input", function()
+        assert.same({ "a 11" }, emitted(run(rule(silent), rows({ 1, "a" })), "k", "at"))
+    end)
+
+    it("fires per key, in order of time", function()
+        assert.same({ "b 12", "a 15" }, emitted(run(rule(silent), rows({ 5, "a" }, { 2, "b" }, { 40, "c" }), { args = { "--no-flush" } }), "k", "at"))
+    end)
+
+    it("may change state, emit, and set another", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = 0 state:wake(row.ts + 10) end,
+            on_timer = function(state, time, emit) state.n = state.n + 1 emit { n = state.n, at = time } if state.n < 3 then state:wake(time + 10) end end]],
+            rows({ 0, "a" }, { 100, "b" }), { args = { "--no-flush" } })
+        assert.same({ "1 10", "2 20", "3 30" }, emitted(ran, "n", "at"))
+    end)
+
+    it("that always sets the next one does not keep a bounded replay from ending", function()
+        local ran = replay.run { rules = rule [[by = { "k" }, on_row = function(row, state, emit) state:wake(row.ts + 10) end,
+            on_timer = function(state, time, emit) emit { at = time } state:wake(time + 10) end]], input = rows({ 0, "a" }, { 25, "a" }) }
+        assert.equal(0, ran.status, ran.stderr)
+        local got = emitted(ran, "at")
+        assert.same({ "10", "20" }, { got[1], got[2] })
+    end)
+
+    it("that raises changes nothing and counts", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = (state.n or 0) + 1 state:wake(row.ts + 5) emit { n = state.n } end,
+            on_timer = function(state, time, emit) state.n = 100 emit { n = state.n } local x = nil + 1 end]],
+            rows({ 0, "a" }, { 20, "a" }), { args = { "--no-flush" } })
+        assert.same({ "1", "2" }, emitted(ran, "n"))
+        assert.is_true(ran.stats.rules.r.errors >= 1)
+    end)
+
+    it("in event-time order comes between the rows that it belongs between", function()
+        local config = 'source "s" { topic = "s", event_time = "ts", watermark = "100ms", max_ahead = "none" }\nrules "rules"'
+        local ran = run(rule [[by = { "k" }, order = "event_time",
+            on_row = function(row, state, emit) emit { x = "row " .. row.ts } state:wake(row.ts + 10) end,
+            on_timer = function(state, time, emit) emit { x = "timer " .. time } end]],
+            rows({ 40, "a" }, { 0, "a" }, { 20, "a" }), { config = config })
+        assert.same({ "row 0", "timer 10", "row 20", "timer 30", "row 40", "timer 50" }, emitted(ran, "x"))
+    end)
+end)
+
+describe("ttl", function()
+    it("forgets state that was not touched for so long", function()
+        local ran = run(rule [[by = { "k" }, ttl = "10ms", on_row = function(row, state, emit)
+            state.n = (state.n or 0) + 1 emit { k = row.k, n = state.n } end]],
+            rows({ 0, "a" }, { 5, "a" }, { 14, "a" }, { 14, "b" }, { 40, "b" }, { 41, "a" }))
+        assert.same({ "a 1", "a 2", "a 3", "b 1", "b 1", "a 1" }, emitted(ran, "k", "n"))
+    end)
+end)
