@@ -10,6 +10,7 @@ typedef struct cooldown cooldown_t;
 cooldown_t *cooldown_new(const rule_t *rule, store_t *store);
 void cooldown_free(cooldown_t *c);
 void cooldown_rebuild(cooldown_t *c);
-/* Removes the rows that are held back, counting them; frees what the watermark has passed. */
-void cooldown_run(cooldown_t *c, step_t *s, etime_t watermark, result_t *rows);
+/* Removes the rows that are held back, counting them; frees what the watermark has passed. in: the rule's input, for the
+ * watermark before each tick. */
+void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows);
 #endif

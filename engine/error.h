@@ -5,6 +5,10 @@
 #ifndef ANANAS_ERROR_H
 #define ANANAS_ERROR_H
 
+/* Under _GNU_SOURCE glibc's <errno.h> calls a plain int error_t, unless it is told that the name is taken; headers of the
+ * engine therefore come before it. */
+#define __error_t_defined 1 /* NOLINT(bugprone-reserved-identifier) */
+
 enum {
     ERR_INVALID = -1,  /* what the user wrote or sent is wrong */
     ERR_NOT_FOUND = -2,

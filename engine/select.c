@@ -138,15 +138,18 @@ static int select_table(select_t *sel, step_t *s, const result_t *in, result_t *
         all->names = &b->names[explain];
     }
     uint32_t kept = 0;
+    etime_t *stamps = in->stamps ? arena_array(s->arena, etime_t, b->n ? b->n : 1) : NULL;
     for (uint32_t i = 0; i < b->n; i++)
         if (pass[i]) {
             if (in->kind)
                 in->kind[kept] = in->kind[i];
             if (in->keys)
                 in->keys[kept] = in->keys[i];
+            if (stamps)
+                stamps[kept] = in->stamps[i];
             kept++;
         }
-    *out = (result_t){batch_filter(s->arena, all, pass), in->kind, in->keys};
+    *out = (result_t){batch_filter(s->arena, all, pass), in->kind, in->keys, stamps};
     return 0;
 }
 
@@ -332,7 +335,7 @@ static void add_record(select_t *sel, step_t *s, const result_t *rows, uint32_t 
                         .n_headers = 2,
                         .tick = from->tick,
                         .rule = (int32_t)rule->index,
-                        .time = from->time};
+                        .time = rows->stamps ? rows->stamps[row] : from->time};
     if (!rule->explain)
         return;
     header_t *h = arena_dup(s->arena, sel->headers, sizeof sel->headers);

@@ -198,7 +198,7 @@ void watermark_save(const watermark_t *w, buf_t *b) {
     }
 }
 
-int watermark_load(watermark_t *w, reader_t *r) {
+int watermark_load(watermark_t *w, reader_t *r, const int32_t *remap, uint32_t n_remap) {
     w->n = 0;
     etime_t now = (etime_t)read_u64(r);
     int64_t clock_base = (int64_t)read_u64(r);
@@ -206,11 +206,16 @@ int watermark_load(watermark_t *w, reader_t *r) {
     uint64_t n = read_varint(r);
     uint32_t idle = 0;
     for (uint64_t i = 0; i < n && !r->bad; i++) {
-        int32_t topic = (int32_t)read_u32(r), partition = (int32_t)read_u32(r);
-        uint32_t at = watermark_add(w, topic, partition);
-        w->parts[at].max_time = (etime_t)read_u64(r);
-        w->parts[at].idle = read_u8(r);
-        idle += w->parts[at].idle != 0;
+        uint32_t topic = read_u32(r);
+        int32_t partition = (int32_t)read_u32(r);
+        etime_t max_time = (etime_t)read_u64(r);
+        int is_idle = read_u8(r);
+        if (r->bad || topic >= n_remap || remap[topic] < 0)
+            continue;
+        uint32_t at = watermark_add(w, remap[topic], partition);
+        w->parts[at].max_time = max_time;
+        w->parts[at].idle = is_idle;
+        idle += is_idle != 0;
     }
     w->now = now;
     w->clock_base = clock_base;

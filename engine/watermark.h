@@ -43,7 +43,8 @@ int watermark_clock(watermark_t *w, int64_t wall_ms);
 int watermark_holder(const watermark_t *w);
 etime_t watermark_of(const watermark_t *w, uint32_t part);                      /* of one partition; ETIME_MIN: none */
 void watermark_save(const watermark_t *w, buf_t *b);
-int watermark_load(watermark_t *w, reader_t *r);
+/* Topic numbers may have changed since: remap[i] is today's number of the then i-th topic, -1: no longer read. */
+int watermark_load(watermark_t *w, reader_t *r, const int32_t *remap, uint32_t n_remap);
 
 typedef struct valve_input { etime_t wm; int idle, aligned; } valve_input_t;
 typedef struct valve {

@@ -1,0 +1,175 @@
+#include "conf_kafka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "mem.h"
+
+typedef struct setting { const char *name, *value; unsigned roles; } setting_t;
+
+#define MEMBER (1u << KAFKA_MEMBER)
+#define READER (1u << KAFKA_READER)
+#define PRODUCER (1u << KAFKA_PRODUCER)
+#define ADMIN (1u << KAFKA_ADMIN)
+#define ALL (MEMBER | READER | PRODUCER | ADMIN)
+
+/* Ours unless the user says otherwise. Sizes: measured, see tests/bench; small fetches cost a factor of two. */
+static const setting_t defaults[] = {
+    {"client.id", "ananas", ALL},
+    {"socket.nagle.disable", "true", ALL},
+    {"socket.keepalive.enable", "true", ALL},
+    {"topic.metadata.refresh.interval.ms", "30000", ALL},
+    {"reconnect.backoff.ms", "100", ALL},
+    {"reconnect.backoff.max.ms", "5000", ALL},
+    {"session.timeout.ms", "10000", MEMBER},
+    {"heartbeat.interval.ms", "2000", MEMBER},
+    {"max.poll.interval.ms", "60000", MEMBER},
+    {"fetch.wait.max.ms", "100", READER},
+    {"fetch.message.max.bytes", "2097152", READER},
+    {"fetch.max.bytes", "4194304", READER},
+    {"queued.min.messages", "1000000", READER},
+    {"linger.ms", "2", PRODUCER},
+    {"batch.size", "1000000", PRODUCER},
+    {"batch.num.messages", "50000", PRODUCER},
+    {"queue.buffering.max.messages", "2000000", PRODUCER},
+    {"queue.buffering.max.kbytes", "65536", PRODUCER},
+    {"message.timeout.ms", "300000", PRODUCER},
+    {"transaction.timeout.ms", "10000", PRODUCER},
+};
+
+/* What the guarantees rest on. */
+static const setting_t fixed[] = {
+    {"enable.auto.commit", "false", MEMBER | READER},
+    {"enable.auto.offset.store", "false", MEMBER | READER},
+    {"partition.assignment.strategy", "range", MEMBER},
+    {"isolation.level", "read_committed", MEMBER | READER},
+    {"enable.partition.eof", "true", READER},
+    {"auto.offset.reset", "error", READER},
+    {"enable.idempotence", "true", PRODUCER},
+    {"allow.auto.create.topics", "false", MEMBER | READER},
+};
+
+const char *conf_kafka_get(const config_t *c, const char *name, const char *absent) {
+    for (uint32_t i = 0; i < c->n_kafka; i++)
+        if (strcmp(c->kafka[i].name, name) == 0)
+            return c->kafka[i].value;
+    return absent;
+}
+
+int64_t conf_kafka_int(const config_t *c, const char *name, int64_t absent) {
+    const char *s = conf_kafka_get(c, name, NULL);
+    return s ? strtoll(s, NULL, 10) : absent;
+}
+
+/* Many properties belong to consumers or to producers only; giving one to the other only makes librdkafka warn. */
+static int belongs(const char *name, kafka_role_t role) {
+    static const char *const consumer_only[] = {"group.", "session.timeout", "heartbeat.", "max.poll", "fetch.", "queued.", "isolation.",
+                                                "auto.offset", "enable.auto", "enable.partition", "partition.assignment", "check.crcs"};
+    static const char *const producer_only[] = {"acks", "request.required", "linger", "batch.", "compression", "transaction", "enable.idem",
+                                                "queue.buffering", "message.timeout", "delivery.timeout", "retries", "partitioner", "sticky."};
+    int consumes = role == KAFKA_MEMBER || role == KAFKA_READER;
+    for (size_t i = 0; i < sizeof consumer_only / sizeof *consumer_only; i++)
+        if (strncmp(name, consumer_only[i], strlen(consumer_only[i])) == 0)
+            return consumes;
+    for (size_t i = 0; i < sizeof producer_only / sizeof *producer_only; i++)
+        if (strncmp(name, producer_only[i], strlen(producer_only[i])) == 0)
+            return role == KAFKA_PRODUCER;
+    return 1;
+}
+
+static int set(rd_kafka_conf_t *conf, const char *name, const char *value, int secret, error_t *e) {
+    char why[300];
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return 0;
+    return error_set(e, ERR_INVALID, "kafka property \"%s\" = \"%s\": %s", name, secret ? "***" : value, why);
+}
+
+static int set_all(rd_kafka_conf_t *conf, const setting_t *s, size_t n, kafka_role_t role, error_t *e) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i].roles & 1u << role) {
+            int rc = set(conf, s[i].name, s[i].value, 0, e);
+            if (rc)
+                return rc;
+        }
+    return 0;
+}
+
+/* ---- what librdkafka says ---- */
+
+static void say(kafka_context_t *ctx, log_level_t level, const char *text) {
+    int64_t now = clock_wall(&clock_system).ms;
+    if (strncmp(ctx->last, text, sizeof ctx->last - 1) == 0 && now - ctx->last_ms < 30000) {
+        ctx->repeats++;
+        return;
+    }
+    if (ctx->repeats)
+        log_say(ctx->log, level, "kafka", "the last line was repeated %llu times", (unsigned long long)ctx->repeats);
+    ctx->repeats = 0;
+    ctx->last_ms = now;
+    snprintf(ctx->last, sizeof ctx->last, "%s", text);
+    log_say(ctx->log, level, "kafka", "%s", text);
+}
+
+static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text) {
+    kafka_context_t *ctx = rk ? rd_kafka_opaque(rk) : NULL;
+    if (!ctx || strcmp(fac, "FAIL") == 0 || strcmp(fac, "ERROR") == 0) /* errors come through on_error, in words */
+        return;
+    log_say(ctx->log, level <= 3 ? LOG_WARN : LOG_DEBUG, "kafka", "%s: %s", fac, text);
+}
+
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque) {
+    (void)rk;
+    kafka_context_t *ctx = opaque;
+    char text[500];
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        ctx->down = 1;
+        say(ctx, LOG_WARN, "no broker can be reached; trying again until one can (is bootstrap.servers right?)");
+        return;
+    }
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT)
+        return; /* ALL_BROKERS_DOWN follows when it matters */
+    snprintf(text, sizeof text, "%s (%s)", reason, rd_kafka_err2name((rd_kafka_resp_err_t)code));
+    say(ctx, code == RD_KAFKA_RESP_ERR__FATAL ? LOG_ERROR : LOG_WARN, text);
+}
+
+int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_conf_t **out,
+               error_t *e) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char kbytes[32];
+    snprintf(kbytes, sizeof kbytes, "%lld", (long long)(c->prefetch / 1024));
+    int rc = set_all(conf, defaults, sizeof defaults / sizeof *defaults, role, e);
+    if (rc == 0 && role == KAFKA_READER && c->prefetch > 0)
+        rc = set(conf, "queued.max.messages.kbytes", kbytes, 0, e);
+    for (uint32_t i = 0; rc == 0 && i < c->n_kafka; i++)
+        if (belongs(c->kafka[i].name, role))
+            rc = set(conf, c->kafka[i].name, c->kafka[i].value, c->kafka[i].secret, e);
+    if (rc == 0)
+        rc = set_all(conf, fixed, sizeof fixed / sizeof *fixed, role, e);
+    if (rc == 0 && transactional_id)
+        rc = set(conf, "transactional.id", transactional_id, 0, e);
+    if (rc) {
+        rd_kafka_conf_destroy(conf);
+        return rc;
+    }
+    rd_kafka_conf_set_opaque(conf, ctx);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    *out = conf;
+    return 0;
+}
+
+int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_t **out,
+                      error_t *e) {
+    rd_kafka_conf_t *conf;
+    char why[400];
+    int rc = conf_kafka(c, role, transactional_id, ctx, &conf, e);
+    if (rc)
+        return rc;
+    rd_kafka_type_t type = role == KAFKA_MEMBER || role == KAFKA_READER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+    *out = rd_kafka_new(type, conf, why, sizeof why);
+    if (*out)
+        return 0;
+    rd_kafka_conf_destroy(conf);
+    return error_set(e, ERR_KAFKA, "cannot make a Kafka client: %s", why);
+}

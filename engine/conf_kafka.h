@@ -1,0 +1,30 @@
+/* conf_kafka: the configuration's `kafka` properties as librdkafka configurations.
+ *
+ * Three clients are made of them: a group member (who owns what), a reader of assigned partitions, and a producer. The
+ * user's properties are passed through; what exactly-once and order depend on is ours and says so when it is overridden.
+ * Log lines and errors of librdkafka go to the log, repeats of one complaint held down. Any thread. */
+#ifndef ANANAS_CONF_KAFKA_H
+#define ANANAS_CONF_KAFKA_H
+#include <librdkafka/rdkafka.h>
+
+#include "config.h"
+#include "log.h"
+
+typedef enum { KAFKA_MEMBER, KAFKA_READER, KAFKA_PRODUCER, KAFKA_ADMIN } kafka_role_t;
+
+typedef struct kafka_context {       /* opaque of every client; outlives it */
+    log_t *log;
+    char last[256];                  /* the complaint said last, and when */
+    int64_t last_ms;
+    uint64_t repeats;
+    int down;                        /* all brokers were down when last heard of */
+} kafka_context_t;
+
+/* Made for one role with its defaults, then the user's properties, then what must hold. transactional_id: NULL for none. */
+int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_conf_t **out,
+               error_t *e);
+int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_t **out,
+                      error_t *e);
+const char *conf_kafka_get(const config_t *c, const char *name, const char *absent);
+int64_t conf_kafka_int(const config_t *c, const char *name, int64_t absent);
+#endif

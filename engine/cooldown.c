@@ -1,0 +1,92 @@
+#include "cooldown.h"
+
+#include "mem.h"
+
+struct cooldown {
+    const rule_t *rule;
+    space_t *space;          /* output key -> event time of the last anomaly that passed */
+    etime_t oldest;          /* no entry is older than this */
+};
+
+cooldown_t *cooldown_new(const rule_t *rule, store_t *store) {
+    cooldown_t *c = mem_zalloc(sizeof *c);
+    char *name = mem_printf("%s/%s/cooldown", rule->name, rule->state_hash);
+    c->rule = rule;
+    c->space = store_space(store, name);
+    c->oldest = ETIME_MAX;
+    mem_free(name);
+    return c;
+}
+
+void cooldown_free(cooldown_t *c) { mem_free(c); }
+
+static etime_t last_of(const store_entry_t *e) {
+    etime_t t;
+    memcpy(&t, entry_value(e).s, sizeof t);
+    return t;
+}
+
+void cooldown_rebuild(cooldown_t *c) {
+    c->oldest = ETIME_MAX;
+    for (store_entry_t *e = space_next(c->space, NULL); e; e = space_next(c->space, e))
+        if (last_of(e) < c->oldest)
+            c->oldest = last_of(e);
+}
+
+/* The watermark has left the cooldown behind: such an entry holds nothing back, freed or not, so that what passes does
+ * not depend on when it is freed. */
+static int expired(const cooldown_t *c, etime_t last, etime_t watermark) {
+    return watermark != ETIME_MIN && last <= watermark - c->rule->cooldown;
+}
+
+static void free_expired(cooldown_t *c, etime_t watermark) {
+    if (c->oldest == ETIME_MAX || !expired(c, c->oldest, watermark))
+        return;
+    store_entry_t **all;
+    size_t n = space_sorted(c->space, &all);
+    c->oldest = ETIME_MAX;
+    for (size_t i = 0; i < n; i++) {
+        etime_t last = last_of(all[i]);
+        if (expired(c, last, watermark))
+            store_del(c->space, all[i]);
+        else if (last < c->oldest)
+            c->oldest = last;
+    }
+    mem_free(all);
+}
+
+static int passes(cooldown_t *c, slice_t key, etime_t time, etime_t watermark) {
+    int is_new;
+    store_entry_t *e = store_put(c->space, key.s ? key.s : "", key.len, &is_new);
+    if (!is_new && !expired(c, last_of(e), watermark) && time - last_of(e) < c->rule->cooldown)
+        return 0;
+    entry_set(c->space, e, &time, sizeof time);
+    if (time < c->oldest)
+        c->oldest = time;
+    return 1;
+}
+
+void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) {
+    batch_t *b = rows->batch;
+    uint32_t *keep = arena_array(s->arena, uint32_t, b->n ? b->n : 1);
+    uint32_t n = 0, m = 0;
+    etime_t watermark = in->wm_before;
+    for (uint32_t r = 0; r < b->n; r++) {
+        const origin_t *o = batch_origin(b, r);
+        while (m < in->n_marks && in->marks[m].tick < o->tick)
+            watermark = in->marks[m++].wm;
+        int is_new = !rows->kind || rows->kind[r] == ROW_NEW;
+        if (is_new && !passes(c, rows->keys ? rows->keys[r] : o->key, o->time, watermark)) {
+            s->stats->held_back++;
+            continue;
+        }
+        if (rows->kind)
+            rows->kind[n] = rows->kind[r];
+        if (rows->keys)
+            rows->keys[n] = rows->keys[r];
+        keep[n++] = r;
+    }
+    if (n < b->n)
+        rows->batch = batch_select(s->arena, b, keep, n);
+    free_expired(c, in->n_marks ? in->marks[in->n_marks - 1].wm : in->wm_before);
+}

@@ -1,0 +1,78 @@
+#include "load.h"
+
+#include <stdio.h>
+
+#include "mem.h"
+
+script_limits_t load_limits(const config_t *c) {
+    return (script_limits_t){.time_ms = c->budget_time, .memory = (size_t)c->budget_memory, .jit = 1};
+}
+
+/* A path in the configuration starts from the configuration's folder. */
+static char *beside(const char *config_path, const char *path) {
+    const char *slash = strrchr(config_path, '/');
+    if (path[0] == '/' || !slash)
+        return mem_strdup(path);
+    return mem_printf("%.*s/%s", (int)(slash - config_path), config_path, path);
+}
+
+static int load_config(const char *path, log_t *log, config_t **out, faults_t *faults) {
+    script_limits_t limits = {.time_ms = 5000, .memory = 64u << 20, .jit = 1};
+    script_t *script = NULL;
+    error_t e = {0};
+    if (script_open(&script, &limits, log, &e)) {
+        faults_add(faults, path, 0, "%s", e.text);
+        return e.code;
+    }
+    int rc = script_load_config(script, path, out, faults);
+    script_close(script);
+    return rc;
+}
+
+int load_rules(const config_t *config, const char *rules, log_t *log, script_t **script, plan_t **plan, faults_t *faults) {
+    script_limits_t limits = load_limits(config);
+    error_t e = {0};
+    *script = NULL;
+    *plan = NULL;
+    if (script_open(script, &limits, log, &e)) {
+        faults_add(faults, rules, 0, "%s", e.text);
+        return e.code;
+    }
+    int rc = script_load_rules(*script, rules, config, plan, faults);
+    if (rc) {
+        script_close(*script);
+        *script = NULL;
+    }
+    return rc;
+}
+
+int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
+    const char *path = config_path ? config_path : "ananas.lua";
+    *out = (loaded_t){0};
+    int rc = load_config(path, log, &out->config, faults);
+    if (rc)
+        return rc;
+    out->rules = rules ? mem_strdup(rules) : beside(path, out->config->rules);
+    rc = load_rules(out->config, out->rules, log, &out->script, &out->plan, faults);
+    if (rc)
+        load_fini(out);
+    return rc;
+}
+
+void load_fini(loaded_t *l) {
+    if (l->script)
+        script_close(l->script);
+    plan_free(l->plan);
+    config_free(l->config);
+    mem_free(l->rules);
+    *l = (loaded_t){0};
+}
+
+void load_print_faults(const faults_t *f) {
+    for (size_t i = 0; i < f->n; i++) {
+        if (f->at[i].line > 0)
+            fprintf(stderr, "%s:%d: %s\n", f->at[i].file, f->at[i].line, f->at[i].text);
+        else
+            fprintf(stderr, "%s: %s\n", f->at[i].file, f->at[i].text);
+    }
+}

@@ -1,0 +1,72 @@
+/* main: argv to a command, and its exit status. The only file that exits. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "script.h"
+#include "version_print.h"
+
+static int usage(const char *text) {
+    fprintf(stderr, "ananas: %s\n", text);
+    return EXIT_USAGE;
+}
+
+static int help(const options_t *o) {
+    if (o->n_rest && strcmp(o->rest[0], "man") == 0)
+        options_print_man();
+    else if (o->n_rest && strcmp(o->rest[0], "bash") == 0)
+        options_print_completion();
+    else
+        options_print_help(o, 1);
+    return EXIT_OK;
+}
+
+static int dispatch(const options_t *o, log_t *log) {
+    switch (o->command) {
+    case COMMAND_RUN: return command_run(o, log);
+    case COMMAND_CHECK: return command_check(o, log);
+    case COMMAND_REPLAY: return command_replay(o, log);
+    case COMMAND_DIFF: return command_diff(o, log);
+    case COMMAND_TEST: return command_test(o, log);
+    case COMMAND_DEMO: return command_demo(o, log);
+    case COMMAND_VERSION: return version_print();
+    case COMMAND_HELP: return help(o);
+    }
+    return EXIT_INTERNAL;
+}
+
+static int with_log(const options_t *o, error_t *e) {
+    log_level_t level = LOG_INFO;
+    const char *level_name = options_get(o, "log-level"), *format_name = options_get(o, "log-format");
+    if (level_name && log_level_parse(level_name, &level))
+        return usage("--log-level is one of debug, info, warn, error");
+    if (format_name && strcmp(format_name, "text") != 0 && strcmp(format_name, "json") != 0)
+        return usage("--log-format is text or json");
+    log_t *log = log_open(STDERR_FILENO, level, format_name && strcmp(format_name, "json") == 0 ? LOG_JSON : LOG_TEXT);
+    int status = EXIT_INTERNAL;
+    if (script_watchdog_start(e))
+        log_say(log, LOG_ERROR, "engine", "%s", e->text);
+    else
+        status = dispatch(o, log);
+    script_watchdog_stop();
+    log_close(log);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    options_t o;
+    error_t e = {0};
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write error, not the end of the process */
+    if (options_parse(argc, argv, &o, &e))
+        return usage(e.text);
+    if (o.help) {
+        options_print_help(&o, 0);
+        return EXIT_OK;
+    }
+    int status = with_log(&o, &e);
+    if (fflush(stdout) != 0 && status == EXIT_OK)
+        status = EXIT_FAULT;
+    return status;
+}

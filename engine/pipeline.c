@@ -1,0 +1,135 @@
+#include "pipeline.h"
+
+#include "mem.h"
+
+static names_t names_copy(const names_t *from, uint32_t more) {
+    names_t out = {mem_alloc((from->n + more + 1) * sizeof(char *)), from->n};
+    if (from->n)
+        memcpy(out.at, from->at, from->n * sizeof *out.at);
+    return out;
+}
+
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras) {
+    *p = (pipeline_t){.rule = rule};
+    p->in_extras = names_copy(&in_extras, rule->n_unnest);
+    for (uint32_t i = 0; i < rule->n_unnest; i++)
+        p->in_extras.at[p->in_extras.n++] = rule->unnest[i].alias;
+    int whole_rows = rule->open && rule->select_fn == FN_NONE;
+    p->extras = whole_rows ? names_copy(&p->in_extras, 0) : (names_t){0};
+    p->select = select_new(rule, &p->extras);
+    if (rule->match)
+        p->match = match_new(rule, store);
+    else if (rule->process)
+        p->process = process_new(rule, store);
+    else if (rule->window.kind != WINDOW_NONE)
+        p->group = group_new(rule, store);
+    if (rule->cooldown)
+        p->cooldown = cooldown_new(rule, store);
+    valve_init(&p->valve, rule->n_from);
+}
+
+void pipeline_fini(pipeline_t *p) {
+    select_free(p->select);
+    group_free(p->group);
+    match_free(p->match);
+    process_free(p->process);
+    cooldown_free(p->cooldown);
+    valve_fini(&p->valve);
+    mem_free(p->in_extras.at);
+    mem_free(p->extras.at);
+}
+
+void pipeline_rebuild(pipeline_t *p) {
+    if (p->group)
+        group_rebuild(p->group);
+    if (p->match)
+        match_rebuild(p->match);
+    if (p->process)
+        process_rebuild(p->process);
+    if (p->cooldown)
+        cooldown_rebuild(p->cooldown);
+}
+
+static batch_t *unnest_all(const rule_t *rule, step_t *s, const batch_t *in, const unnested_t *fast) {
+    if (fast)
+        return unnest_decoded(s->arena, in, fast, rule->unnest[0].alias);
+    batch_t *b = (batch_t *)in;
+    for (uint32_t i = 0; i < rule->n_unnest; i++)
+        b = unnest_rows(s->arena, b, &rule->unnest[i]);
+    return b;
+}
+
+static int keep_where(const rule_t *rule, step_t *s, batch_t **b) {
+    if (rule->where == FN_NONE || (*b)->n == 0)
+        return 0;
+    uint8_t *pass = arena_array(s->arena, uint8_t, (*b)->n);
+    eval_errors_t errors = {0};
+    int rc = script_where(s->script, rule->where, *b, pass, &errors);
+    if (rc)
+        return rc;
+    step_errors(s, rule, rule->where, *b, &errors);
+    *b = batch_filter(s->arena, *b, pass);
+    return 0;
+}
+
+static int operate(pipeline_t *p, step_t *s, const stream_t *in, result_t *out) {
+    if (p->group)
+        return group_run(p->group, s, in, out);
+    if (p->match)
+        return match_run(p->match, s, in, out);
+    if (p->process)
+        return process_run(p->process, s, in, out);
+    *out = (result_t){.batch = in->batch};
+    return 0;
+}
+
+/* Readers see new rows only. */
+static batch_t *new_rows(step_t *s, const result_t *r) {
+    if (!r->kind)
+        return r->batch;
+    uint8_t *pass = arena_array(s->arena, uint8_t, r->batch->n ? r->batch->n : 1);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->batch->n; i++)
+        kept += pass[i] = r->kind[i] == ROW_NEW;
+    return kept == r->batch->n ? r->batch : batch_filter(s->arena, r->batch, pass);
+}
+
+static void count_rows(rule_stats_t *st, const result_t *r) {
+    for (uint32_t i = 0; r->kind && i < r->batch->n; i++) {
+        st->updates += r->kind[i] == ROW_UPDATE;
+        st->tombstones += r->kind[i] == ROW_TOMBSTONE;
+        st->emitted += r->kind[i] != ROW_TOMBSTONE;
+    }
+    if (!r->kind)
+        st->emitted += r->batch->n;
+}
+
+int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o) {
+    const rule_t *rule = p->rule;
+    s->stats = &p->stats;
+    stream_t rows = *in;
+    rows.batch = unnest_all(rule, s, in->batch, fast);
+    p->stats.rows_in += rows.batch->n;
+    int rc = keep_where(rule, s, &rows.batch);
+    if (rc)
+        return rc;
+    result_t result, selected;
+    if ((rc = operate(p, s, &rows, &result)))
+        return rc;
+    if ((rc = select_run(p->select, s, &result, &selected)))
+        return rc;
+    if (p->cooldown)
+        cooldown_run(p->cooldown, s, in, &selected);
+    count_rows(&p->stats, &selected);
+    if (rule->to && rule->mode == MODE_ACTIVE)
+        select_write(p->select, s, &selected, o);
+    p->out = *in;
+    p->out.batch = new_rows(s, &selected);
+    return 0;
+}
+
+void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
+    p->stats.skipped += in->batch->n;
+    p->out = *in;
+    p->out.batch = batch_select(s->arena, in->batch, NULL, 0);
+}

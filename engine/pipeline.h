@@ -1,0 +1,37 @@
+/* pipeline: one rule at work: its operator, its select stage and what came out of it in this step.
+ *
+ * Made from a plan for one task and thrown away with it; durable state is in the task's store, so making a pipeline
+ * again over the same store goes on where the last one stopped. One thread. */
+#ifndef ANANAS_PIPELINE_H
+#define ANANAS_PIPELINE_H
+#include "cooldown.h"
+#include "group.h"
+#include "match.h"
+#include "merge.h"
+#include "process.h"
+#include "select.h"
+
+typedef struct pipeline {
+    const rule_t *rule;
+    names_t in_extras;           /* columns of its input rows beside the record's members, see select.h */
+    names_t extras;              /* the same of its output rows */
+    select_t *select;
+    group_t *group;              /* at most one of these three */
+    match_t *match;
+    process_t *process;
+    cooldown_t *cooldown;
+    valve_t valve;               /* where it reads several inputs */
+    rule_stats_t stats;
+    stream_t out;                /* of this step, for its readers */
+} pipeline_t;
+
+/* in_extras: borrowed strings in a list of the pipeline's own. */
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras);
+void pipeline_fini(pipeline_t *p);
+void pipeline_rebuild(pipeline_t *p);
+/* Takes its input through every stage: unnest, where, operator, select, cooldown, writing. fast: what the decoder
+ * unnested already for this rule, or NULL. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */
+int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o);
+/* A rule that does not run still passes the watermark on, and counts what it did not see. */
+void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in);
+#endif

@@ -1,0 +1,80 @@
+#include "report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "mem.h"
+#include "select.h"
+
+int report_due(uint64_t before, uint64_t now) {
+    uint64_t step = 1;
+    while (step <= before && step < UINT64_MAX / 10)
+        step *= 10;
+    return step <= now;
+}
+
+static void keep(report_t *r, const rule_t *rule, const char *text) {
+    last_error_t *last = &r->errors[rule->index];
+    last->count++;
+    snprintf(last->text, sizeof last->text, "%s", text);
+}
+
+void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, const eval_errors_t *e) {
+    if (e->count == 0)
+        return;
+    report_t *r = s->task;
+    uint64_t before = s->stats->errors;
+    s->stats->errors += e->count;
+    const char *what = fn >= 0 && (uint32_t)fn < r->plan->n_fns ? r->plan->fns[fn].what : "function";
+    char text[700], place[200] = "";
+    if (rows && e->first_row < rows->n) {
+        const origin_t *o = batch_origin(rows, e->first_row);
+        if (o->topic != TOPIC_NONE)
+            snprintf(place, sizeof place, " (record %s/%d@%lld)", s->topics[o->topic], o->partition, (long long)o->offset);
+        else
+            snprintf(place, sizeof place, " (row of event time %lld)", (long long)o->time);
+    }
+    snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s", what, rule->name, e->first, place);
+    keep(r, rule, text);
+    if (report_due(before, s->stats->errors))
+        log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);
+}
+
+void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) {
+    char what[400], text[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    snprintf(text, sizeof text, "rule \"%s\": %s", rule->name, what);
+    keep(s->task, rule, text);
+    uint64_t before = s->stats->limits++;
+    if (report_due(before, s->stats->limits))
+        log_say(s->log, LOG_WARN, "rules", "%s; %llu such so far", text, (unsigned long long)s->stats->limits);
+}
+
+void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick) {
+    s->stats->late++;
+    if (!rule->late_to || rule->mode == MODE_SHADOW)
+        return;
+    report_t *r = s->task;
+    const origin_t *o = batch_origin(rows, row);
+    buf_t text = {0};
+    select_write_row(s, &r->extras[rule->index], rule->time_format, rows, row, &text);
+    header_t *h = arena_array(s->arena, header_t, 3);
+    h[0] = (header_t){"ananas-rule", slice_of(rule->name)};
+    h[1] = (header_t){"ananas-rule-version", slice_of(rule->version)};
+    h[2] = (header_t){"ananas-reason", slice_of("late")};
+    outbox_t *out = r->outbox;
+    mem_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
+    out->at[out->n++] = (out_record_t){.topic = rule->late_to,
+                                       .key = o->key,
+                                       .value = {arena_dup(s->arena, text.s, text.len), text.len},
+                                       .headers = h,
+                                       .n_headers = 3,
+                                       .tick = tick,
+                                       .rule = (int32_t)rule->index,
+                                       .kind = OUT_LATE,
+                                       .time = o->time};
+    buf_fini(&text);
+}

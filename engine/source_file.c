@@ -1,0 +1,197 @@
+#include "source_file.h"
+
+#include "envelope.h"
+#include "input.h"
+#include "mem.h"
+#include "task.h"
+
+typedef struct source_file {
+    source_t base;
+    source_file_options_t options;
+    input_t *input;
+    arena_t arena;
+    event_t *known;              /* partitions found by reading the file once */
+    size_t n_known, cap_known, next_known;
+    event_t held;                /* a reload that waits for its own poll */
+    int has_held;
+    int32_t declare_topic, declare_next, declare_end;   /* {"partitions":N} still being told */
+    uint64_t unclaimed;
+    char *path;                  /* of the reload */
+} source_file_t;
+
+static int64_t offset_of(const source_file_t *f, const envelope_t *e) {
+    return e->offset >= 0 ? e->offset : (int64_t)input_line_number(f->input) - 1;
+}
+
+static void know(source_file_t *f, int32_t topic, int32_t partition) {
+    for (size_t i = f->n_known; i-- > 0;)
+        if (f->known[i].record.topic == topic && f->known[i].record.partition == partition)
+            return;
+    mem_grow(&f->known, &f->cap_known, f->n_known + 1, sizeof *f->known);
+    f->known[f->n_known++] = (event_t){.kind = EVENT_PARTITION, .record = {.topic = topic, .partition = partition}};
+}
+
+/* Reads the file once for the partitions in it. */
+static int find_partitions(source_file_t *f, error_t *e) {
+    input_t *in;
+    int rc = input_open(&in, f->options.path, e), end = 0;
+    if (rc)
+        return rc;
+    int32_t last_topic = -1, last_partition = -1;
+    while (!end) {
+        slice_t line;
+        if ((rc = input_line(in, &line, 1, &end, e)) < 0)
+            break;
+        if (rc == 0) {
+            input_release(in);
+            arena_reset(&f->arena);
+            continue;
+        }
+        envelope_t env;
+        envelope_parse(line, &f->arena, &env);
+        if (env.kind != LINE_RECORD && env.kind != LINE_PARTITIONS)
+            continue;
+        int32_t topic = task_topics_find(f->options.topics, env.topic);
+        if (topic < 0 || (topic == last_topic && env.partition == last_partition && env.kind == LINE_RECORD))
+            continue;
+        if (env.kind == LINE_RECORD)
+            know(f, last_topic = topic, last_partition = (int32_t)env.partition);
+        for (int32_t p = 0; env.kind == LINE_PARTITIONS && p < env.partitions; p++)
+            know(f, topic, p);
+    }
+    arena_reset(&f->arena);
+    input_close(in);
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: *ev is an event; 0: the line is none. */
+static int event_of(source_file_t *f, slice_t line, event_t *ev) {
+    envelope_t e;
+    envelope_parse(line, &f->arena, &e);
+    *ev = (event_t){.record = {.topic = -1, .partition = (int32_t)e.partition, .offset = offset_of(f, &e), .timestamp = e.ts,
+                               .key = e.key, .value = e.payload, .headers = e.headers}};
+    if (e.topic.s)
+        ev->record.topic = task_topics_find(f->options.topics, e.topic);
+    switch (e.kind) {
+    case LINE_EMPTY: return 0;
+    case LINE_BAD:
+        ev->kind = EVENT_BAD_LINE;
+        ev->reason = e.reason;
+        ev->record.offset = (int64_t)input_line_number(f->input);
+        ev->record.value = line;
+        return 1;
+    case LINE_WATERMARK:
+        ev->kind = EVENT_WATERMARK;
+        ev->time = e.watermark;
+        return 1;
+    case LINE_RULES:
+        mem_free(f->path);
+        f->path = mem_strndup(e.rules.s, e.rules.len);
+        ev->kind = EVENT_RULES;
+        ev->path = f->path;
+        return 1;
+    case LINE_PARTITIONS:
+        f->declare_topic = ev->record.topic;
+        f->declare_next = 0;
+        f->declare_end = ev->record.topic >= 0 ? (int32_t)e.partitions : 0;
+        return 0;
+    case LINE_IDLE:
+        ev->kind = EVENT_IDLE;
+        return ev->record.topic >= 0;
+    case LINE_RECORD:
+        ev->kind = EVENT_RECORD;
+        f->unclaimed += ev->record.topic < 0;
+        return ev->record.topic >= 0;
+    }
+    return 0;
+}
+
+static int raw_event(source_file_t *f, slice_t line, event_t *ev) {
+    if (line.len == 0)
+        return 0;
+    *ev = (event_t){.kind = EVENT_RECORD,
+                    .record = {.topic = f->options.raw_topic, .offset = (int64_t)input_line_number(f->input) - 1,
+                               .timestamp = f->options.now, .value = line}};
+    return 1;
+}
+
+/* Events that need no line: partitions found or declared, a reload put off. 1: one was given. */
+static int pending_event(source_file_t *f, uint32_t n, event_t *ev) {
+    if (f->next_known < f->n_known) {
+        *ev = f->known[f->next_known++];
+        return 1;
+    }
+    if (f->declare_next < f->declare_end) {
+        *ev = (event_t){.kind = EVENT_PARTITION, .record = {.topic = f->declare_topic, .partition = f->declare_next++}};
+        return 1;
+    }
+    if (f->has_held && n == 0) {
+        *ev = f->held;
+        return 1;
+    }
+    return 0;
+}
+
+static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e) {
+    source_file_t *f = (source_file_t *)s;
+    uint32_t n = 0;
+    *end = 0;
+    while (n < max) {
+        if (pending_event(f, n, &events[n])) {
+            if (events[n++].kind != EVENT_RULES)
+                continue;
+            f->has_held = 0;
+            return (int)n;
+        }
+        if (f->has_held)
+            break;
+        slice_t line;
+        int rc = input_line(f->input, &line, n == 0 && timeout_ms != 0, end, e);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            break;
+        if (!(f->options.raw_topic >= 0 ? raw_event(f, line, &events[n]) : event_of(f, line, &events[n])))
+            continue;
+        if (events[n].kind == EVENT_RULES) {
+            f->held = events[n];
+            f->has_held = 1;
+            continue;
+        }
+        n++;
+    }
+    return (int)n;
+}
+
+static void file_release(source_t *s) {
+    source_file_t *f = (source_file_t *)s;
+    arena_reset(&f->arena);
+    input_release(f->input);
+}
+
+static void file_close(source_t *s) {
+    source_file_t *f = (source_file_t *)s;
+    input_close(f->input);
+    arena_fini(&f->arena);
+    mem_free(f->known);
+    mem_free(f->path);
+    mem_free(f);
+}
+
+int source_file_open(source_t **out, const source_file_options_t *o, error_t *e) {
+    source_file_t *f = mem_zalloc(sizeof *f);
+    f->base = (source_t){file_poll, file_release, file_close};
+    f->options = *o;
+    arena_init(&f->arena);
+    int rc = input_open(&f->input, o->path, e);
+    if (rc == 0 && o->raw_topic < 0 && input_is_file(f->input))
+        rc = find_partitions(f, e);
+    if (rc) {
+        file_close(&f->base);
+        return rc;
+    }
+    *out = &f->base;
+    return 0;
+}
+
+uint64_t source_file_unclaimed(const source_t *s) { return ((const source_file_t *)s)->unclaimed; }

@@ -1,0 +1,28 @@
+/* source_kafka: input events from a broker.
+ *
+ * Reads exactly the partitions it is told to, from the offsets it is told (no group protocol here: member_kafka.h says
+ * who owns what). Records below a partition's next offset are dropped, so nothing is seen twice. A partition is idle when
+ * the broker said that it is at its end and idle_after has passed without a record; while nothing comes, the wall clock
+ * is told now and then. A side thread asks brokers for the ends of partitions: that is the lag, and it wakes fetchers
+ * that went to sleep on a full queue. One thread, but for source_kafka_lag. */
+#ifndef ANANAS_SOURCE_KAFKA_H
+#define ANANAS_SOURCE_KAFKA_H
+#include "conf_kafka.h"
+#include "source.h"
+
+typedef struct position {
+    int32_t topic;               /* index into the task's topic names */
+    int32_t partition;
+    int64_t offset;              /* the next one to read */
+} position_t;
+
+int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, const char *const *topics,
+                      const clock_source_t *clock, error_t *e);
+/* Reads these partitions from now on, and nothing else. Those that were idle stay idle until their next record. */
+int source_kafka_assign(source_t *s, const position_t *at, uint32_t n, error_t *e);
+/* Next offsets after the last poll, sorted by (topic, partition); borrowed until the next call. */
+const position_t *source_kafka_positions(const source_t *s, uint32_t *n);
+/* Records not read yet, by the last known end; -1: not known. Any thread. */
+int64_t source_kafka_lag(source_t *s, int32_t topic, int32_t partition);
+rd_kafka_t *source_kafka_client(source_t *s);
+#endif

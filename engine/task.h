@@ -1,0 +1,59 @@
+/* task: what we own because we hold partitions: decoding, watermarks, the rules' operators and their state.
+ *
+ * task_step takes a run of input events through every stage and leaves the output records, in order, in an outbox. It
+ * does no I/O and reads no clock: what it computes follows from the events alone. State is in one store; whoever drives
+ * the task commits it (task_commit) together with the output and the input position, or rolls it back (task_abort).
+ * One thread, the one that calls; task_report may be read through its own lock by others. */
+#ifndef ANANAS_TASK_H
+#define ANANAS_TASK_H
+#include "merge.h"
+#include "sink.h"
+#include "source.h"
+#include "watermark.h"
+
+typedef struct task task_t;
+
+typedef struct task_options {
+    const config_t *config;       /* outlives the task */
+    log_t *log;
+    script_limits_t limits;       /* for scripts the task opens itself, after a runaway */
+} task_options_t;
+
+/* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
+task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan);
+void task_free(task_t *t);
+
+/* The events of one poll, numbered as ticks. wall: bounds max_ahead. 0, or ERR_INVALID where a source's on_bad_record is
+ * "stop" and there was one (*e says which); then the outbox holds what came before. */
+int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e);
+/* End of bounded input: every watermark goes to +infinity. */
+int task_finish(task_t *t, error_t *e);
+const outbox_t *task_outbox(const task_t *t);    /* of the last step; valid until the next */
+
+/* Another rule set takes effect between two steps. Takes over script and plan. */
+void task_reload(task_t *t, script_t *script, plan_t *plan);
+
+void task_commit(task_t *t);
+void task_abort(task_t *t);
+store_t *task_store(task_t *t);
+/* After state was put into the store from outside: operators make their indexes again. */
+void task_rebuild(task_t *t);
+void task_save_meta(const task_t *t, buf_t *b);          /* watermarks and idleness */
+int task_load_meta(task_t *t, reader_t *r);
+
+const plan_t *task_plan(const task_t *t);
+const char *const *task_topics(const task_t *t);         /* sorted; NULL-terminated */
+int32_t task_topic(const task_t *t, slice_t name);       /* index or -1 */
+int32_t task_topics_find(const char *const *topics, slice_t name);
+/* Partition-level progress for lag, /rules and metrics. */
+uint32_t task_n_sources(const task_t *t);
+const watermark_t *task_watermark(const task_t *t, uint32_t source);
+
+typedef struct source_stats { uint64_t records, bad, tombstones, bytes; } source_stats_t;
+typedef struct last_error { char text[600]; uint64_t count; } last_error_t;
+const source_stats_t *task_source_stats(const task_t *t, uint32_t source);
+const rule_stats_t *task_rule_stats(const task_t *t, uint32_t rule);
+const last_error_t *task_rule_error(const task_t *t, uint32_t rule);
+uint64_t task_bad_lines(const task_t *t);
+etime_t task_low_watermark(const task_t *t);             /* minimum over sources; ETIME_MIN: none yet */
+#endif
