@@ -1,0 +1,269 @@
+#include "group_run.h"
+#include "hash.h"
+#include "mem.h"
+
+/* The number of the next window row stands beside the groups, under a key shorter than any of theirs. */
+#define SEQUENCE_KEY "seq"
+#define TIME_KEY 8
+
+group_t *group_new(const rule_t *rule, store_t *store) {
+    group_t *g = mem_zalloc(sizeof *g);
+    char *name = mem_printf("%s/%s/group", rule->name, rule->state_hash);
+    g->rule = rule;
+    g->space = store_space(store, name);
+    g->aggregate = aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
+    mem_free(name);
+    return g;
+}
+
+void group_free(group_t *g) {
+    if (!g)
+        return;
+    panes_fini(&g->panes);
+    sessions_fini(&g->sessions);
+    aggregate_free(g->aggregate);
+    buf_fini(&g->key);
+    buf_fini(&g->saved);
+    mem_free(g);
+}
+
+void group_rebuild(group_t *g) {
+    panes_fini(&g->panes);
+    sessions_fini(&g->sessions);
+    g->run++;
+    for (store_entry_t *e = space_next(g->space, NULL); e; e = space_next(g->space, e)) {
+        if (entry_key(e).len < TIME_KEY)
+            continue;
+        group_head_t h = group_head(e);
+        entry_set_tag(e, NULL);
+        if (g->rule->window.kind == WINDOW_SESSION)
+            group_session_index(g, e, &h);
+        else
+            group_pane_index(g, e, &h);
+    }
+}
+
+size_t group_open_windows(const group_t *g) {
+    size_t n = g->sessions.open;
+    for (size_t i = g->panes.fired; i < g->panes.n; i++)
+        n += g->panes.at[i]->n;
+    return n;
+}
+
+etime_t group_next_end(const group_t *g) {
+    if (g->rule->window.kind != WINDOW_SESSION)
+        return panes_next_end(&g->panes);
+    etime_t due = sessions_next_due(&g->sessions);
+    return due == ETIME_MAX ? due : due + 1;
+}
+
+/* --- keys --- */
+
+static int same_cell(const cell_t *x, const cell_t *y) {
+    if (x == y)
+        return 1;
+    if (x->kind != y->kind)
+        return 0;
+    switch (x->kind) {
+    case CELL_NULL:
+    case CELL_FALSE:
+    case CELL_TRUE: return 1;
+    case CELL_INT: return x->u.i == y->u.i;
+    case CELL_NUM: return x->u.d == y->u.d;
+    case CELL_SYM: return x->u.sym == y->u.sym;
+    default: return x->len == y->len && x->flags == y->flags && memcmp(x->raw, y->raw, x->len) == 0;
+    }
+}
+
+static const cell_t *by_cell(const group_pass_t *p, uint32_t i, uint32_t row) {
+    return &p->by[i].cells[p->by[i].map[row]];
+}
+
+int group_same_cells(const group_pass_t *p, uint32_t a, uint32_t b) {
+    for (uint32_t i = 0; i < p->g->rule->group_by.n; i++)
+        if (!same_cell(by_cell(p, i, a), by_cell(p, i, b)))
+            return 0;
+    return 1;
+}
+
+void group_key(const group_pass_t *p, uint32_t row, buf_t *out) {
+    for (uint32_t i = 0; i < p->g->rule->group_by.n; i++)
+        cell_key(out, by_cell(p, i, row));
+}
+
+void group_time_key(buf_t *out, etime_t t) {
+    uint64_t v = __builtin_bswap64((uint64_t)t ^ (uint64_t)1 << 63);
+    buf_add(out, &v, sizeof v);
+}
+
+/* --- a group's state --- */
+
+group_head_t group_head(const store_entry_t *e) {
+    group_head_t h;
+    memcpy(&h, entry_value(e).s, sizeof h);
+    return h;
+}
+
+void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h) {
+    memcpy(entry_edit(sp, e), h, sizeof *h);
+}
+
+store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row) {
+    group_t *g = p->g;
+    if (store_full(p->s->store)) {
+        step_limit(p->s, g->rule, "max_state is reached: a row of a new group was left out");
+        return NULL;
+    }
+    store_entry_t *e = store_put(g->space, g->key.s, g->key.len, NULL);
+    blob_t b = blob_of_entry(g->space, e);
+    aggregate_init(g->aggregate, &b);
+    group_head_t h = {.flags = flags, .span = span};
+    memcpy(b.s, &h, sizeof h);
+    buf_clear(&g->saved);
+    for (uint32_t i = 0; i < g->rule->group_by.n; i++)
+        cell_save(&g->saved, by_cell(p, i, row));
+    region_set(&b, aggregate_fixed(g->aggregate), g->saved.s, g->saved.len);
+    return e;
+}
+
+void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row) {
+    blob_t b = blob_of_entry(p->g->space, e);
+    aggregate_add(p->g->aggregate, &b, &p->context, row);
+}
+
+fate_t *group_fate(group_pass_t *p, store_entry_t *e) {
+    fate_t *f = entry_tag(e);
+    if (f)
+        return f;
+    f = arena_alloc(p->s->arena, sizeof *f);
+    *f = (fate_t){e, group_head(e).flags & (GROUP_WRITTEN | GROUP_GIVEN), p->fates};
+    p->fates = f;
+    entry_set_tag(e, f);
+    return f;
+}
+
+void group_drop(group_pass_t *p, store_entry_t *e) {
+    fate_t *f = entry_tag(e);
+    if (f)
+        f->entry = NULL;
+    entry_set_tag(e, NULL);
+    store_del(p->g->space, e);
+}
+
+/* --- candidates --- */
+
+static void fill_group_cells(group_pass_t *p, const store_entry_t *e, cell_t *out) {
+    group_t *g = p->g;
+    slice_t saved = region_bytes(entry_value(e).s, aggregate_fixed(g->aggregate));
+    reader_t r = reader_of(arena_dup(p->s->arena, saved.s, saved.len), saved.len);
+    for (uint32_t i = 0; i < g->rule->group_by.n; i++)
+        out[i] = cell_load(&r);
+}
+
+int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched) {
+    group_t *g = p->g;
+    span_t span = group_head(e).span;
+    origin_t origin = {.time = span.end - 1, .topic = TOPIC_NONE, .tick = tick};
+    cell_t *cells;
+    candidate_t *c = outcome_add(&p->outcome, what, group_fate(p, e), &origin, 0, &cells);
+    c->set = set;
+    c->touched = touched;
+    fill_group_cells(p, e, cells);
+    uint32_t n = g->rule->group_by.n;
+    cells[n] = cell_time(span.start);
+    cells[n + 1] = cell_time(span.end);
+    cells[n + 2] = cell_time(span.end - 1);
+    return aggregate_values(g->aggregate, entry_value(e).s, &p->context, cells + n + 3);
+}
+
+int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick) {
+    if (!p->g->rule->early || p->g->rule->top_n > 0)
+        return 0;
+    if (!entry_tag(e) && (group_head(e).flags & GROUP_WRITTEN))
+        return 0;
+    return group_candidate(p, OUTCOME_EARLY, e, tick, 0, 0);
+}
+
+void group_late(group_pass_t *p, uint32_t row) {
+    step_late(p->s, p->g->rule, p->context.rows, row, batch_origin(p->context.rows, row)->tick);
+}
+
+/* --- one run --- */
+
+static void read_sequence(group_pass_t *p) {
+    store_entry_t *e = store_get(p->g->space, SEQUENCE_KEY, strlen(SEQUENCE_KEY));
+    if (e && entry_value(e).len == sizeof p->sequence)
+        memcpy(&p->sequence, entry_value(e).s, sizeof p->sequence);
+}
+
+/* What was written is part of the state; a fate ends with its step. */
+static void settle(group_pass_t *p) {
+    for (fate_t *f = p->fates; f; f = f->next) {
+        if (!f->entry)
+            continue;
+        group_head_t h = group_head(f->entry);
+        uint32_t flags = (h.flags & GROUP_FIRED) | f->flags;
+        if (flags != h.flags) {
+            h.flags = flags;
+            group_set_head(p->g->space, f->entry, &h);
+        }
+        entry_set_tag(f->entry, NULL);
+    }
+}
+
+static int prepare(group_pass_t *p) {
+    const rule_t *rule = p->g->rule;
+    arena_t *a = p->s->arena;
+    column_t *by = arena_array(a, column_t, rule->group_by.n);
+    for (uint32_t i = 0; i < rule->group_by.n; i++)
+        by[i] = aggregate_column(a, p->context.rows, rule->group_by.at[i]);
+    p->by = by;
+    p->context.errors = arena_array(a, eval_errors_t, rule->n_aggs);
+    memset(p->context.errors, 0, sizeof *p->context.errors * rule->n_aggs);
+    outcome_init(&p->outcome, rule, a);
+    return aggregate_args(p->g->aggregate, &p->context);
+}
+
+static int walk(group_pass_t *p, const stream_t *in) {
+    int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
+    uint32_t m = 0;
+    for (uint32_t row = 0; row <= in->batch->n && status == 0; row++) {
+        uint32_t tick = row < in->batch->n ? stream_tick(in, row) : UINT32_MAX;
+        for (; m < in->n_marks && in->marks[m].tick < tick && status == 0; m++) {
+            p->wm = in->marks[m].wm;
+            status = sessions ? group_session_watermark(p, in->marks[m].tick) : group_pane_watermark(p, in->marks[m].tick);
+        }
+        if (row < in->batch->n && status == 0)
+            status = sessions ? group_session_row(p, row) : group_pane_row(p, row);
+    }
+    return status;
+}
+
+static void report_errors(group_pass_t *p) {
+    const rule_t *rule = p->g->rule;
+    for (uint32_t i = 0; i < rule->n_aggs; i++) {
+        int fold = rule->aggs[i].kind == AGG_FOLD;
+        step_errors(p->s, rule, fold ? rule->aggs[i].fold : rule->aggs[i].arg.fn, fold ? NULL : p->context.rows,
+                    &p->context.errors[i]);
+    }
+}
+
+int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
+    group_pass_t p = {.g = g, .s = s, .wm = in->wm_before};
+    p.context = (agg_context_t){.rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script};
+    g->run++;
+    *out = (result_t){0};
+    read_sequence(&p);
+    uint64_t sequence = p.sequence;
+    int status = prepare(&p);
+    if (status == 0)
+        status = g->rule->window.kind == WINDOW_RECORD ? group_record_rows(&p) : walk(&p, in);
+    if (status == 0)
+        status = outcome_decide(&p.outcome, s, &p.sequence, out);
+    settle(&p);
+    if (p.sequence != sequence)
+        entry_set(g->space, store_put(g->space, SEQUENCE_KEY, strlen(SEQUENCE_KEY), NULL), &p.sequence, sizeof p.sequence);
+    if (status == 0)
+        report_errors(&p);
+    return status;
+}

@@ -1,0 +1,26 @@
+/* group: the operator of rules with a window: window x group_by x aggregates.
+ *
+ * Follows the input's ticks: a row goes to the windows its event time belongs to and that the watermark has not closed,
+ * a watermark closes windows and emits their groups by (window end, group key). Result columns are group_by,
+ * window_start, window_end, window_time (= end - 1; none of the three for record()), the aggregates by name, and
+ * provenance where asked for. A row of a window has the event time end - 1; a group of record() keeps its record's
+ * event time, position and key. What is emitted when (having, top, early, lateness) is decided by outcome.h.
+ *
+ * State: one store entry per open window and group (per session), complete in itself; indexes over it are derived
+ * (panes.h, sessions.h). record() needs none: its rows come and go in one tick. Where max_state is reached new groups are
+ * refused and counted. One thread (the task's). */
+#ifndef ANANAS_GROUP_H
+#define ANANAS_GROUP_H
+#include "op.h"
+
+typedef struct group group_t;
+
+group_t *group_new(const rule_t *rule, store_t *store);
+void group_free(group_t *g);
+/* One step. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */
+int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out);
+void group_rebuild(group_t *g);
+
+size_t group_open_windows(const group_t *g);     /* groups of windows that have not fired */
+etime_t group_next_end(const group_t *g);        /* end of the window that fires next (of a session: at the earliest); ETIME_MAX: none */
+#endif

@@ -1,0 +1,119 @@
+/* Tumbling, hopping and cumulating windows. A group's key is (window end, group key), so that entries of one window sort
+ * by group key. */
+#include "group_run.h"
+#include "hash.h"
+
+static uint64_t cell_hash(const cell_t *c) {
+    switch (c->kind) {
+    case CELL_INT: return (uint64_t)c->u.i;
+    case CELL_SYM: return (uint64_t)(uintptr_t)c->u.sym >> 3;
+    case CELL_STR:
+    case CELL_NUMRAW: return c->len ? hash_bytes(c->raw, c->len, 0) : 0;
+    default: return c->kind;
+    }
+}
+
+static uint64_t cells_hash(const group_pass_t *p, uint32_t row) {
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < p->g->rule->group_by.n; i++)
+        h = hash_fold(h ^ cell_hash(&p->by[i].cells[p->by[i].map[row]]), 0x9e3779b97f4a7c15ULL);
+    return h;
+}
+
+static store_entry_t *find_or_make(group_pass_t *p, pane_t *pane, uint32_t row) {
+    group_t *g = p->g;
+    buf_clear(&g->key);
+    group_time_key(&g->key, pane->span.end);
+    group_key(p, row, &g->key);
+    store_entry_t *e = store_get(g->space, g->key.s, g->key.len);
+    if (e)
+        return e;
+    e = group_make(p, pane->span, pane->fired ? GROUP_FIRED : 0, row);
+    if (e)
+        pane_add(pane, e);
+    return e;
+}
+
+/* A late row changed a fired window: its group's result goes out again; where groups are ranked, any may have moved. */
+static int update(group_pass_t *p, pane_t *pane, store_entry_t *e, uint32_t tick) {
+    if (p->g->rule->top_n == 0)
+        return group_candidate(p, OUTCOME_UPDATE, e, tick, 0, 1);
+    uint32_t set = outcome_new_set(&p->outcome);
+    int status = 0;
+    pane_sort(pane);
+    for (size_t i = 0; i < pane->n && status == 0; i++)
+        status = group_candidate(p, OUTCOME_UPDATE, pane->at[i], tick, set, pane->at[i] == e);
+    return status;
+}
+
+static int add_to_pane(group_pass_t *p, pane_t *pane, uint64_t hash, uint32_t row) {
+    group_slot_t *slot = &p->g->slots[hash_fold(hash, (uint64_t)pane->span.end | 1) % GROUP_SLOTS];
+    store_entry_t *e;
+    if (slot->run == p->g->run && slot->pane == pane && group_same_cells(p, slot->row, row)) {
+        e = slot->entry;
+    } else {
+        e = find_or_make(p, pane, row);
+        if (!e)
+            return 0;
+        *slot = (group_slot_t){p->g->run, row, pane, e};
+    }
+    group_add_row(p, e, row);
+    uint32_t tick = batch_origin(p->context.rows, row)->tick;
+    return pane->fired ? update(p, pane, e, tick) : group_look_early(p, e, tick);
+}
+
+int group_pane_row(group_pass_t *p, uint32_t row) {
+    group_t *g = p->g;
+    etime_t t = batch_origin(p->context.rows, row)->time;
+    pane_t *last = g->panes.last;
+    uint64_t hash = cells_hash(p, row);
+    /* The usual case: the window of the row before, and it is open. */
+    if (last && !last->fired && g->rule->window.kind == WINDOW_TUMBLE && t >= last->span.start && t < last->span.end)
+        return add_to_pane(p, last, hash, row);
+    int taken = 0, status = 0;
+    window_iter_t it;
+    for (int more = window_first(&it, &g->rule->window, t); more && status == 0; more = window_next(&it)) {
+        if (window_is_over(it.span.end, g->rule->lateness, p->wm))
+            continue;
+        taken = 1;
+        status = add_to_pane(p, panes_open(&g->panes, it.span, window_is_over(it.span.end, 0, p->wm)), hash, row);
+    }
+    if (!taken)
+        group_late(p, row);
+    return status;
+}
+
+static int fire(group_pass_t *p, pane_t *pane, uint32_t tick) {
+    uint32_t set = p->g->rule->top_n > 0 ? outcome_new_set(&p->outcome) : 0;
+    int status = 0;
+    pane_sort(pane);
+    for (size_t i = 0; i < pane->n && status == 0; i++) {
+        store_entry_t *e = pane->at[i];
+        status = group_candidate(p, OUTCOME_CLOSE, e, tick, set, 0);
+        if (p->g->rule->lateness > 0) {
+            group_head_t h = group_head(e);
+            h.flags |= GROUP_FIRED;
+            group_set_head(p->g->space, e, &h);
+        }
+    }
+    return status;
+}
+
+int group_pane_watermark(group_pass_t *p, uint32_t tick) {
+    panes_t *panes = &p->g->panes;
+    pane_t *pane;
+    int status = 0;
+    while (status == 0 && (pane = panes_fire(panes, p->wm)))
+        status = fire(p, pane, tick);
+    while ((pane = panes_take_over(panes, p->g->rule->lateness, p->wm))) {
+        for (size_t i = 0; i < pane->n; i++)
+            group_drop(p, pane->at[i]);
+        pane_free(pane);
+        p->g->run++;             /* slots may point to it */
+    }
+    return status;
+}
+
+void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h) {
+    pane_add(panes_open(&g->panes, h->span, (h->flags & GROUP_FIRED) != 0), e);
+}

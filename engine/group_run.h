@@ -1,0 +1,81 @@
+/* group_run: what the parts of the group operator share: its body, and one run of it.
+ *
+ * group.c walks the ticks, group_pane.c knows tumbling, hopping and cumulating windows, group_session.c sessions,
+ * group_record.c the groups inside one record. A run lives for one call of group_run, in the step's arena. */
+#ifndef ANANAS_GROUP_RUN_H
+#define ANANAS_GROUP_RUN_H
+#include "aggregate.h"
+#include "group.h"
+#include "outcome.h"
+#include "panes.h"
+#include "sessions.h"
+
+/* In front of a group's state; then come the aggregates, and as first region the group's cells as first seen. */
+typedef struct group_head {
+    uint32_t flags;
+    uint32_t spare;
+    span_t span;
+} group_head_t;
+
+/* Rows often repeat a group: where the last row with such cells went. */
+typedef struct group_slot {
+    uint32_t run, row;
+    pane_t *pane;
+    store_entry_t *entry;
+} group_slot_t;
+#define GROUP_SLOTS 256
+
+struct group {
+    const rule_t *rule;
+    space_t *space;
+    aggregate_t *aggregate;
+    panes_t panes;
+    sessions_t sessions;
+    buf_t key, saved;            /* scratch */
+    uint32_t run;                /* number of the current run: slots of others are void */
+    group_slot_t slots[GROUP_SLOTS];
+};
+
+typedef struct group_pass {
+    group_t *g;
+    step_t *s;
+    agg_context_t context;       /* context.rows: the input */
+    const column_t *by;          /* the group_by columns */
+    outcome_t outcome;
+    fate_t *fates;
+    etime_t wm;
+    uint64_t sequence;
+} group_pass_t;
+
+/* --- group.c --- */
+
+/* Equal cells without looking deep: 0 may still be the same group, 1 is. */
+int group_same_cells(const group_pass_t *p, uint32_t a, uint32_t b);
+/* Appends the group key of a row. */
+void group_key(const group_pass_t *p, uint32_t row, buf_t *out);
+/* An order-keeping prefix: 8 bytes that sort as the time does. */
+void group_time_key(buf_t *out, etime_t t);
+group_head_t group_head(const store_entry_t *e);
+void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h);
+/* The state of a new group under g->key, with the row's cells; NULL when there is no room (then it is counted). */
+store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row);
+void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row);
+/* The group's fate in this step. */
+fate_t *group_fate(group_pass_t *p, store_entry_t *e);
+void group_drop(group_pass_t *p, store_entry_t *e);
+/* Leaves a candidate with the group's results as they are now. 0 or ERR_RUNAWAY. */
+int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched);
+/* After a row was added to a window that has not fired: an early look, where the rule wants them. */
+int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick);
+void group_late(group_pass_t *p, uint32_t row);
+
+/* --- one way per kind of window --- */
+
+int group_pane_row(group_pass_t *p, uint32_t row);
+int group_pane_watermark(group_pass_t *p, uint32_t tick);
+void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
+int group_session_row(group_pass_t *p, uint32_t row);
+int group_session_watermark(group_pass_t *p, uint32_t tick);
+void group_session_index(group_t *g, store_entry_t *e, const group_head_t *h);
+int group_record_rows(group_pass_t *p);
+#endif

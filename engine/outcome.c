@@ -1,0 +1,244 @@
+#include "outcome.h"
+#include <stdlib.h>
+
+static int has_window_columns(const rule_t *r) {
+    return r->window.kind != WINDOW_RECORD;
+}
+
+uint32_t outcome_before_values(const rule_t *r) {
+    return r->group_by.n + (has_window_columns(r) ? 3u : 0u);
+}
+
+void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a) {
+    *o = (outcome_t){.rule = rule, .arena = a};
+    o->width = outcome_before_values(rule) + rule->n_aggs + (rule->provenance ? 1u : 0u);
+}
+
+uint32_t outcome_new_set(outcome_t *o) {
+    return ++o->sets;
+}
+
+static void *grown(arena_t *a, const void *old, size_t n, size_t cap, size_t size) {
+    void *to = arena_alloc(a, cap * size);
+    if (n)
+        memcpy(to, old, n * size);
+    return to;
+}
+
+static candidate_t *append(outcome_t *o) {
+    if (o->n == o->cap) {
+        o->cap = o->cap ? o->cap * 2 : 64;
+        o->at = grown(o->arena, o->at, o->n, o->cap, sizeof *o->at);
+    }
+    candidate_t *c = &o->at[o->n++];
+    *c = (candidate_t){0};
+    return c;
+}
+
+candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub,
+                         cell_t **cells) {
+    if (o->n_rows == o->cap_rows) {
+        o->cap_rows = o->cap_rows ? o->cap_rows * 2 : 64;
+        o->cells = grown(o->arena, o->cells, (size_t)o->n_rows * o->width, (size_t)o->cap_rows * o->width, sizeof *o->cells);
+        o->origins = grown(o->arena, o->origins, o->n_rows, o->cap_rows, sizeof *o->origins);
+        o->subs = grown(o->arena, o->subs, o->n_rows, o->cap_rows, sizeof *o->subs);
+    }
+    candidate_t *c = append(o);
+    c->what = what;
+    c->fate = fate;
+    c->row = o->n_rows++;
+    o->origins[c->row] = *origin;
+    o->subs[c->row] = sub;
+    *cells = o->cells + (size_t)c->row * o->width;
+    return c;
+}
+
+void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into) {
+    candidate_t *c = append(o);
+    c->what = OUTCOME_MERGE;
+    c->fate = fate;
+    c->into = into;
+}
+
+/* --- the candidates as a batch: columns are strides through the rows --- */
+
+static const char **column_names(const outcome_t *o) {
+    const rule_t *r = o->rule;
+    const char **names = arena_array(o->arena, const char *, o->width + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->group_by.n; i++)
+        names[n++] = r->group_by.at[i];
+    if (has_window_columns(r)) {
+        names[n++] = "window_start";
+        names[n++] = "window_end";
+        names[n++] = "window_time";
+    }
+    for (uint32_t i = 0; i < r->n_aggs; i++)
+        names[n++] = r->aggs[i].name;
+    if (r->provenance)
+        names[n++] = EXPLAIN_COLUMN;
+    return names;
+}
+
+static batch_t *batch_of(const outcome_t *o) {
+    uint32_t *map = arena_array(o->arena, uint32_t, o->n_rows);
+    for (uint32_t i = 0; i < o->n_rows; i++)
+        map[i] = i * o->width;
+    column_t *columns = arena_array(o->arena, column_t, o->width);
+    for (uint32_t c = 0; c < o->width; c++)
+        columns[c] = (column_t){o->cells + c, map};
+    batch_t *b = arena_array(o->arena, batch_t, 1);
+    *b = (batch_t){.n = o->n_rows, .n_origins = o->n_rows, .n_columns = o->width,
+                   .origin = batch_iota(o->arena, o->n_rows), .sub = o->subs, .origins = o->origins,
+                   .columns = columns, .names = column_names(o)};
+    return b;
+}
+
+/* --- having --- */
+
+/* Rows that only serve a tombstone are not asked. */
+static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *pass) {
+    memset(pass, 1, b->n);
+    if (o->rule->having == FN_NONE || b->n == 0)
+        return 0;
+    uint32_t *asked = arena_array(o->arena, uint32_t, b->n), n = 0;
+    for (size_t i = 0; i < o->n; i++)
+        if (o->at[i].what != OUTCOME_MERGE && o->at[i].what != OUTCOME_RETRACT)
+            asked[n++] = o->at[i].row;
+    const batch_t *rows = n == b->n ? b : batch_select(o->arena, b, asked, n);
+    uint8_t *answer = arena_array(o->arena, uint8_t, n);
+    eval_errors_t errors = {0};
+    int status = script_where(s->script, o->rule->having, rows, answer, &errors);
+    if (status)
+        return status;
+    step_errors(s, o->rule, o->rule->having, rows, &errors);
+    for (uint32_t i = 0; i < n; i++)
+        pass[asked[i]] = answer[i];
+    return 0;
+}
+
+/* --- deciding --- */
+
+typedef struct decision {
+    const outcome_t *o;
+    const uint8_t *pass;
+    uint64_t *sequence;
+    uint32_t *sel;           /* emitted candidate rows, in order */
+    uint8_t *kind;
+    uint32_t n;
+    int plain;               /* all of them are ROW_NEW */
+} decision_t;
+
+static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
+    if (c->fate)
+        d->o->origins[c->row].offset = (int64_t)(*d->sequence)++;
+    d->sel[d->n] = c->row;
+    d->kind[d->n++] = (uint8_t)kind;
+    if (kind != ROW_NEW)
+        d->plain = 0;
+}
+
+static void retract(decision_t *d, const candidate_t *c) {
+    if (!(c->fate->flags & GROUP_WRITTEN))
+        return;
+    emit(d, c, ROW_TOMBSTONE);
+    c->fate->flags &= ~(uint32_t)GROUP_WRITTEN;
+}
+
+/* Readers get a row of a group once; what comes later replaces it, which only the topic can show. */
+static void write_result(decision_t *d, const candidate_t *c) {
+    if (!c->fate) {
+        emit(d, c, ROW_NEW);
+        return;
+    }
+    int again = c->what == OUTCOME_UPDATE || (c->fate->flags & GROUP_GIVEN);
+    emit(d, c, again ? ROW_UPDATE : ROW_NEW);
+    c->fate->flags |= GROUP_WRITTEN | (again ? 0u : GROUP_GIVEN);
+}
+
+/* stands: having holds and, where groups are ranked, the group is among the first. */
+static void decide_row(decision_t *d, const candidate_t *c, int stands) {
+    int written = c->fate && (c->fate->flags & GROUP_WRITTEN);
+    switch (c->what) {
+    case OUTCOME_CLOSE:
+    case OUTCOME_EARLY:
+        if (stands && !written)
+            write_result(d, c);
+        break;
+    case OUTCOME_UPDATE:
+        if (!stands)
+            retract(d, c);
+        else if (c->touched || !written)
+            write_result(d, c);
+        break;
+    case OUTCOME_RETRACT: retract(d, c); break;
+    case OUTCOME_MERGE: c->into->flags |= c->fate->flags & (GROUP_WRITTEN | GROUP_GIVEN); break;
+    }
+}
+
+typedef struct ranked {
+    const candidate_t *c;
+    const cell_t *by;
+    int desc;
+} ranked_t;
+
+/* Equal values rank by group key, which is the order the candidates of a set are in. */
+static int compare_ranked(const void *a, const void *b) {
+    const ranked_t *x = a, *y = b;
+    int c = cell_compare(x->by, y->by);
+    if (c)
+        return x->desc ? -c : c;
+    return (x->c > y->c) - (x->c < y->c);
+}
+
+/* One window's groups [from, to): emitted in the order of their rank. Tombstones of those that fell out come first. */
+static void decide_set(decision_t *d, size_t from, size_t to, uint32_t by) {
+    const outcome_t *o = d->o;
+    ranked_t *ranked = arena_array(o->arena, ranked_t, to - from);
+    size_t n = 0;
+    for (size_t i = from; i < to; i++) {
+        const candidate_t *c = &o->at[i];
+        if (d->pass[c->row])
+            ranked[n++] = (ranked_t){c, &o->cells[(size_t)c->row * o->width + by], o->rule->top_desc};
+        else
+            decide_row(d, c, 0);
+    }
+    qsort(ranked, n, sizeof *ranked, compare_ranked);
+    size_t first = (uint64_t)o->rule->top_n < n ? (size_t)o->rule->top_n : n;
+    for (size_t i = first; i < n; i++)
+        decide_row(d, ranked[i].c, 0);
+    for (size_t i = 0; i < first; i++)
+        decide_row(d, ranked[i].c, 1);
+}
+
+static size_t set_end(const outcome_t *o, size_t from) {
+    size_t to = from;
+    while (to < o->n && o->at[to].what != OUTCOME_MERGE && o->at[to].set == o->at[from].set)
+        to++;
+    return to;
+}
+
+int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
+    batch_t *b = batch_of(o);
+    uint8_t *pass = arena_array(o->arena, uint8_t, b->n);
+    int status = ask_having(o, s, b, pass);
+    if (status)
+        return status;
+    decision_t d = {.o = o, .pass = pass, .sequence = sequence, .plain = 1,
+                    .sel = arena_array(o->arena, uint32_t, b->n), .kind = arena_array(o->arena, uint8_t, b->n)};
+    int by = o->rule->top_n > 0 ? batch_column(b, o->rule->top_by) : -1;
+    for (size_t i = 0; i < o->n;) {
+        const candidate_t *c = &o->at[i];
+        if (c->what != OUTCOME_MERGE && c->set && by >= 0) {
+            size_t to = set_end(o, i);
+            decide_set(&d, i, to, (uint32_t)by);
+            i = to;
+            continue;
+        }
+        decide_row(&d, c, c->what == OUTCOME_MERGE || pass[c->row]);
+        i++;
+    }
+    out->batch = d.n == b->n && d.plain && by < 0 ? b : batch_select(o->arena, b, d.sel, d.n);
+    out->kind = d.plain ? NULL : d.kind;
+    return 0;
+}

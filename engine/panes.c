@@ -1,0 +1,85 @@
+#include "panes.h"
+#include "mem.h"
+#include <stdlib.h>
+
+void pane_free(pane_t *p) {
+    mem_free(p->at);
+    mem_free(p);
+}
+
+void panes_fini(panes_t *p) {
+    for (size_t i = 0; i < p->n; i++)
+        pane_free(p->at[i]);
+    mem_free(p->at);
+    *p = (panes_t){0};
+}
+
+/* Index of the first window that does not end before that. */
+static size_t position(const panes_t *p, etime_t end) {
+    size_t low = 0, high = p->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (p->at[middle]->span.end < end)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+pane_t *panes_open(panes_t *p, span_t span, int fired) {
+    if (p->last && p->last->span.end == span.end)
+        return p->last;
+    size_t i = position(p, span.end);
+    if (i < p->n && p->at[i]->span.end == span.end)
+        return p->last = p->at[i];
+    pane_t *pane = mem_zalloc(sizeof *pane);
+    pane->span = span;
+    pane->fired = fired;
+    mem_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    memmove(p->at + i + 1, p->at + i, (p->n - i) * sizeof *p->at);
+    p->at[i] = pane;
+    p->n++;
+    p->fired += fired ? 1 : 0;
+    return p->last = pane;
+}
+
+pane_t *panes_fire(panes_t *p, etime_t wm) {
+    if (p->fired == p->n || !window_is_over(p->at[p->fired]->span.end, 0, wm))
+        return NULL;
+    pane_t *pane = p->at[p->fired++];
+    pane->fired = 1;
+    return pane;
+}
+
+pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm) {
+    if (p->fired == 0 || !window_is_over(p->at[0]->span.end, lateness, wm))
+        return NULL;
+    pane_t *pane = p->at[0];
+    p->n--;
+    p->fired--;
+    memmove(p->at, p->at + 1, p->n * sizeof *p->at);
+    if (p->last == pane)
+        p->last = NULL;
+    return pane;
+}
+
+etime_t panes_next_end(const panes_t *p) {
+    return p->fired < p->n ? p->at[p->fired]->span.end : ETIME_MAX;
+}
+
+void pane_add(pane_t *p, store_entry_t *e) {
+    mem_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    p->at[p->n++] = e;
+}
+
+static int compare_entries(const void *a, const void *b) {
+    slice_t x = entry_key(*(store_entry_t *const *)a), y = entry_key(*(store_entry_t *const *)b);
+    int c = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
+    return c ? c : (x.len > y.len) - (x.len < y.len);
+}
+
+void pane_sort(pane_t *p) {
+    if (p->n > 1)
+        qsort(p->at, p->n, sizeof(store_entry_t *), compare_entries);
+}
