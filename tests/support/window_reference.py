@@ -162,12 +162,13 @@ def windows_of(w, ts):
 
 
 class Rule:
-    """One window rule. groups: (start, end, group key) -> list of (order, row); what was written and stands: shown."""
+    """One window rule. groups: (start, end, group key) -> list of (order, row); what was written and stands: shown;
+    groups that the rule's readers have seen, which is once each: given."""
 
     def __init__(self, spec):
         self.spec, self.readers = spec, []
         self.watermark, self.late = NEVER, 0
-        self.groups, self.shown, self.out = {}, {}, []
+        self.groups, self.shown, self.given, self.out = {}, {}, set(), []
 
     def closed(self, end):
         return self.watermark >= end - 1
@@ -220,6 +221,8 @@ class Rule:
         for other in merged:
             if other != whole and self.shown.pop(other, None) is not None:
                 self.tombstone(other)
+            if other in self.given:
+                self.given.add(whole)
         self.groups[whole] = rows
         if self.closed(end):
             self.write(whole)
@@ -235,14 +238,14 @@ class Rule:
 
     def write(self, group):
         value = self.result(group)
-        first = group not in self.shown
         if value is not None:
             self.out.append({"topic": self.spec["name"], "ts": group[1] - 1, "value": value})
             self.shown[group] = value
         elif self.shown.get(group) is not None:
             self.tombstone(group)
             self.shown[group] = None
-        if first and value is not None and not self.late_now(group):
+        if value is not None and group not in self.given and not self.late_now(group):
+            self.given.add(group)
             for reader in self.readers:
                 reader.take((group[1] - 1, "", 0, group[0], repr(group[2])), dict(value, _time=group[1] - 1))
 
@@ -270,6 +273,7 @@ class Rule:
         for group in [g for g in self.groups if self.gone(g[1])]:
             del self.groups[group]
             self.shown.pop(group, None)
+            self.given.discard(group)
         for reader in self.readers:
             reader.advance(watermark)
 

@@ -1,0 +1,248 @@
+-- Another rule set takes effect between two records ({"rules": PATH} lines): what each verdict does to state and output.
+
+local replay = require "tests.support.replay"
+
+local explicit = 'source "s" { topic = "s", event_time = "ts", watermark = "none", max_ahead = "none" }\n' ..
+    'source "t" { topic = "t", event_time = "ts", watermark = "none", max_ahead = "none" }\nrules "rules"'
+
+local reload = { rules = "rules2" }
+
+-- Rows before and after a reload from one rule text to another.
+local function run(one, two, input, more)
+    local options = { config = explicit, rules = one, files = { ["rules2/rules.lua"] = two }, input = input }
+    for k, v in pairs(more or {}) do options[k] = v end
+    return replay.ok(options)
+end
+
+local function window(name, clauses)
+    return ('rule "%s" { from = "s", time_format = "epoch_ms", to = "out", %s }\n'):format(name or "r", clauses)
+end
+
+local function rows(...)
+    local list = {}
+    for i, item in ipairs { ... } do list[i] = type(item) == "number" and { ts = item } or item end
+    return list
+end
+
+local function spans(ran)
+    local list = {}
+    for i, record in ipairs(ran:topic "out") do
+        local v = record.value
+        list[i] = ("%d..%d: %s%s"):format(v.window_start, v.window_end, tostring(v.n), v.partial and " partial" or "")
+    end
+    return list
+end
+
+local function says(ran, name, verdict)
+    for line in ran.stderr:gmatch "[^\n]+" do
+        if line:find(name, 1, true) and line:find(verdict, 1, true) then return true end
+    end
+    error(("no line says that %s is %s:\n%s"):format(name, verdict, ran.stderr), 2)
+end
+
+local function versions(ran, topic)
+    local list = {}
+    for i, record in ipairs(ran:topic(topic or "out")) do list[i] = record.header["ananas-rule-version"] end
+    return list
+end
+
+describe("a reload", function()
+    local count = window("r", 'window = tumble "10ms", aggregate = { n = count() }')
+
+    it("of the same texts is `unchanged`: windows go on, under the same version", function()
+        local ran = run(count, "-- a comment\n" .. count, rows(1, 2, reload, 3, 15, { watermark = 30 }))
+        assert.same({ "0..10: 3", "10..20: 1" }, spans(ran))
+        assert.equal(versions(ran)[1], versions(ran)[2])
+        says(ran, "r", "unchanged")
+    end)
+
+    it("with a rule more is `added`: it sees rows from then on, and the others do not notice", function()
+        local ran = run(count, count .. 'rule "b" { from = "s", select = { "ts" }, to = "b" }\n', rows(1, reload, 2, { watermark = 9 }))
+        assert.same({ "0..10: 2" }, spans(ran))
+        assert.same({ 2 }, ran:column("b", "ts"))
+        says(ran, "b", "added")
+    end)
+
+    it("with a rule less is `removed`: its open windows are dropped, counted and named", function()
+        local ran = run(count .. window("old", 'window = tumble "10ms", aggregate = { n = count() }'), count,
+            rows(1, reload, 2, { watermark = 20 }))
+        assert.same({ "0..10: 2" }, spans(ran))
+        says(ran, "old", "removed")
+    end)
+
+    it("of a threshold is `kept`: counts go on under the new code, with a new version", function()
+        local one = window("r", 'window = tumble "10ms", aggregate = { n = count() }, having = function(g) return g.n > 100 end')
+        local two = window("r", 'window = tumble "10ms", aggregate = { n = count() }, having = function(g) return g.n > 2 end')
+        local ran = run(one, two, rows(1, 2, reload, 3, { watermark = 9 }))
+        assert.same({ "0..10: 3" }, spans(ran))
+        says(ran, "r", "kept")
+    end)
+
+    it("of a predicate is `kept`", function()
+        local function with(limit)
+            return window("r", 'window = tumble "10ms", aggregate = { n = count() }, where = function(r) return r.ts > ' .. limit .. " end")
+        end
+        local ran = run(with(1), with(4), rows(1, 2, 3, reload, 4, 5, { watermark = 9 }))
+        assert.same({ "0..10: 3" }, spans(ran))
+        says(ran, "r", "kept")
+    end)
+
+    it("of a constant above the rule is seen", function()
+        local function with(limit)
+            return "local limit = " .. limit .. "\n" ..
+                window("r", 'window = tumble "10ms", aggregate = { n = count() }, having = function(g) return g.n > limit end')
+        end
+        local ran = run(with(100), with(1), rows(1, 2, reload, { watermark = 9 }))
+        assert.same({ "0..10: 2" }, spans(ran))
+        says(ran, "r", "kept")
+    end)
+
+    it("of select and sink is `kept`", function()
+        local ran = run(count, 'rule "r" { from = "s", window = tumble "10ms", aggregate = { n = count() }, select = { m = "n" }, to = "other" }',
+            rows(1, reload, 2, { watermark = 9 }))
+        assert.same({}, ran:payloads "out")
+        assert.same({ '{"m":2}' }, ran:payloads "other")
+        says(ran, "r", "kept")
+    end)
+
+    it("of a process is `kept`: its state goes on", function()
+        local function with(times)
+            return ([[rule "r" { from = "s", to = "out", process = { by = { "k" }, on_row = function(row, state, emit)
+                state.n = (state.n or 0) + 1 emit { n = state.n * %d } end } }]]):format(times)
+        end
+        local ran = run(with(1), with(10), rows({ ts = 1, k = "a" }, { ts = 2, k = "a" }, reload, { ts = 3, k = "a" }))
+        assert.same({ 1, 2, 30 }, ran:column("out", "n"))
+    end)
+
+    it("that is wrong in any part changes nothing, and says why at file:line", function()
+        local ran = run(count, count .. '\nrule "b" {\n form = "s", to = "b" }\n', rows(1, reload, 2, { watermark = 9 }))
+        assert.same({ "0..10: 2" }, spans(ran))
+        assert.truthy(ran.stderr:find "rules2/rules%.lua:4:", ran.stderr)
+    end)
+
+    it("that is wrong is mended by the next one", function()
+        local ran = replay.ok { config = explicit, rules = count, files = { ["bad/rules.lua"] = "rule {", ["good/rules.lua"] =
+            'rule "b" { from = "s", select = { "ts" }, to = "b" }' }, input = rows(1, { rules = "bad" }, 2, { rules = "good" }, 3) }
+        assert.same({ 3 }, ran:column("b", "ts"))
+    end)
+
+    it("of a path that is not there changes nothing", function()
+        local ran = replay.ok { config = explicit, rules = count, input = rows(1, { rules = "nowhere" }, 2, { watermark = 9 }) }
+        assert.same({ "0..10: 2" }, spans(ran))
+        assert.truthy(ran.stderr:find "nowhere", ran.stderr)
+    end)
+
+    it("gives the same output whatever the batch size", function()
+        local input = {}
+        for i = 1, 50 do input[i] = i == 25 and reload or i % 10 == 0 and { watermark = i - 3 } or { ts = i } end
+        local two = window("r", 'window = tumble "20ms", aggregate = { n = count() }')
+        local whole = run(count, two, input).text
+        for _, size in ipairs { 1, 7, 1024 } do
+            assert.is_true(whole == run(count, two, input, { env = { ANANAS_BATCH = size } }).text, "batch size " .. size)
+        end
+    end)
+end)
+
+describe("a reload that hands over", function()
+    it("a tumbling window: rows before the end of the last open window go to the old version, the others to the new", function()
+        local ran = run(window("r", 'window = tumble "10ms", aggregate = { n = count() }'),
+            window("r", 'window = tumble "20ms", aggregate = { n = count() }'),
+            rows(1, 2, reload, 3, 11, 12, 25, { watermark = 9 }, 13, { watermark = 100 }))
+        assert.same({ "0..10: 3", "10..20: 3 partial", "20..40: 1" }, spans(ran))
+        says(ran, "r", "handover")
+        local v = versions(ran)
+        assert.not_equal(v[1], v[2])
+        assert.equal(v[2], v[3])
+    end)
+
+    it("group keys: each row is counted once, in time order of the versions", function()
+        local ran = run(window("r", 'window = tumble "10ms", group_by = { "a" }, aggregate = { n = count() }'),
+            window("r", 'window = tumble "10ms", group_by = { "b" }, aggregate = { n = count() }'),
+            rows({ ts = 1, a = 1, b = 1 }, reload, { ts = 2, a = 1, b = 2 }, { ts = 12, a = 1, b = 1 }, { ts = 13, a = 2, b = 1 }, { watermark = 30 }))
+        assert.same({ "0..10: 2", "10..20: 2" }, spans(ran))
+        assert.equal(1, ran:topic("out")[1].value.a)
+        assert.equal(1, ran:topic("out")[2].value.b)
+    end)
+
+    it("aggregates", function()
+        local ran = run(window("r", 'window = tumble "10ms", aggregate = { n = count() }'),
+            window("r", 'window = tumble "10ms", aggregate = { n = sum("ts") }'), rows(1, reload, 2, 12, 13, { watermark = 30 }))
+        assert.same({ "0..10: 2", "10..20: 25" }, spans(ran))
+    end)
+
+    it("a hop: each version emits only windows that it saw whole, none twice", function()
+        local input = {}
+        for ts = 0, 99 do input[#input + 1] = { ts = ts } end
+        table.insert(input, 51, reload)
+        input[#input + 1] = { watermark = 200 }
+        local ran = run(window("r", 'window = hop { size = "20ms", slide = "10ms" }, aggregate = { n = count() }'),
+            window("r", 'window = hop { size = "30ms", slide = "10ms" }, aggregate = { n = count() }'), input)
+        local seen, old, new = {}, 0, 0
+        for _, record in ipairs(ran:topic "out") do
+            local v = record.value
+            local span = v.window_start .. ".." .. v.window_end
+            assert.is_nil(seen[span], span .. " twice")
+            seen[span] = true
+            local size = v.window_end - v.window_start
+            if size == 20 then old = old + 1 else new = new + 1 end
+            assert.equal(math.min(v.window_end, 100) - math.max(v.window_start, 0), v.n, span)
+        end
+        assert.is_true(old >= 5 and new >= 4, ("%d old, %d new"):format(old, new))
+    end)
+
+    it("a session: open ones end under the old gap, each row is counted once", function()
+        local ran = run(window("r", 'window = session { gap = "10ms" }, aggregate = { n = count() }'),
+            window("r", 'window = session { gap = "2ms" }, aggregate = { n = count() }'),
+            rows(1, 5, reload, 12, 40, 45, { watermark = 200 }))
+        local got, total = spans(ran), 0
+        for _, n in ipairs(ran:column("out", "n")) do total = total + n end
+        assert.equal(5, total)
+        assert.equal("1..22: 3", got[1])
+        assert.same({ "40..42: 1", "45..47: 1" }, { got[2], got[3] })
+    end)
+end)
+
+describe("a reload of a match", function()
+    local function with(pattern, limit)
+        return ([[rule "r" { from = "s", to = "out", match = { pattern = %q, define = { UP = function(row, m) return row.v > %d end },
+            measures = { from_ts = function(m) return m.first("A").ts end, n = function(m) return m.count("UP") end } } }]]):format(pattern, limit)
+    end
+
+    it("is `rebuilt`: matched again over the rows that wait, and no match comes twice", function()
+        local ran = run(with("A UP UP", 0), with("A UP UP UP", 0),
+            rows({ ts = 1, v = 1 }, { ts = 2, v = 1 }, { ts = 3, v = 1 }, { watermark = 3 }, { ts = 4, v = 1 }, { ts = 5, v = 1 }, { watermark = 5 },
+                reload, { ts = 6, v = 1 }, { ts = 7, v = 1 }, { watermark = 100 }))
+        assert.same({ 1, 4 }, ran:column("out", "from_ts"))
+        assert.same({ 2, 3 }, ran:column("out", "n"))
+        says(ran, "r", "rebuilt")
+    end)
+
+    it("of a condition is `rebuilt`", function()
+        local ran = run(with("A UP UP", 5), with("A UP UP", 0),
+            rows({ ts = 1, v = 1 }, { watermark = 1 }, reload, { ts = 2, v = 1 }, { ts = 3, v = 1 }, { watermark = 100 }))
+        assert.same({ 1 }, ran:column("out", "from_ts"))
+        says(ran, "r", "rebuilt")
+    end)
+end)
+
+describe("a reload that resets", function()
+    it("gives the reason: another source", function()
+        local ran = run(window("r", 'window = tumble "10ms", aggregate = { n = count() }'),
+            'rule "r" { from = "t", time_format = "epoch_ms", to = "out", window = tumble "10ms", aggregate = { n = count() } }',
+            { { ts = 1 }, reload, { ts = 2 }, { topic = "t", payload = { ts = 3 } }, { watermark = 20 } })
+        assert.same({ "0..10: 1" }, spans(ran))
+        says(ran, "r", "reset")
+        says(ran, "r", "source")
+    end)
+
+    it("takes the rules that read it along", function()
+        local function two(source)
+            return ('rule "a" { from = %q }\n'):format(source) ..
+                'rule "r" { from = "a", time_format = "epoch_ms", to = "out", window = tumble "10ms", aggregate = { n = count() } }'
+        end
+        local ran = run(two "s", two "t", { { ts = 1 }, reload, { topic = "t", payload = { ts = 3 } },
+            { topic = "t", payload = { ts = 4 } }, { watermark = 20 } })
+        assert.same({ "0..10: 2" }, spans(ran))
+        says(ran, "r", "reset")
+    end)
+end)
