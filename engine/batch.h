@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "cell.h"
 
+#define EXPLAIN_COLUMN "_explain"   /* provenance, see op.h */
 #define TOPIC_NONE (-1)      /* origin of a row that no single record made (a window, a match) */
 
 typedef struct origin {
