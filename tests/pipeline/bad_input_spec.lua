@@ -467,6 +467,53 @@ describe("replay refuses", function()
     end)
 end)
 
+describe("replay", function()
+    local one = 'rule "r" { from = "s", select = { "id" }, to = "out" }'
+
+    it("writes to --output, takes rules from --rules, and nothing but results goes to standard output", function()
+        local folder = replay.folder()
+        local ran = replay.ok { folder = folder, rules = one, files = { ["other/x.lua"] = 'rule "x" { from = "s", select = { x = "id" }, to = "out" }' },
+            args = { "--output", "results.jsonl", "--rules", "other" }, input = { { ts = 1, id = 7 } } }
+        local written = replay.read(folder .. "/results.jsonl")
+        replay.remove(folder)
+        assert.equal("", ran.text)
+        assert.equal('{"x":7}', replay.decode(written).payload)
+    end)
+
+    it("takes one file of rules as well as a folder", function()
+        local ran = replay.ok { files = { ["one.lua"] = one }, args = { "--rules", "one.lua" }, input = { { ts = 1, id = 7 } } }
+        assert.same({ '{"id":7}' }, ran:payloads "out")
+    end)
+
+    it("logs one line of JSON each with --log-format json", function()
+        local ran = replay.ok { rules = one, args = { "--log-format", "json" }, input = { { topic = "s", payload = "x" } } }
+        assert.truthy(#ran.stderr > 0)
+        for line in ran.stderr:gmatch "[^\n]+" do assert.equal("table", type(replay.decode(line)), line) end
+    end)
+
+    it("logs nothing below --log-level", function()
+        local ran = replay.ok { rules = one, args = { "--log-level", "error" }, input = { { topic = "s", payload = "x" } } }
+        assert.equal("", ran.stderr)
+    end)
+
+    it("of an empty input writes nothing and ends well", function()
+        local ran = replay.ok { rules = one, input = "" }
+        assert.equal("", ran.text)
+        assert.equal(0, ran.stats.records_in)
+    end)
+
+    it("ends quietly when the reader of its output goes away early", function()
+        local folder = replay.folder()
+        local input = {}
+        for i = 1, 20000 do input[i] = ('{"topic":"s","partition":0,"offset":%d,"payload":"{\\"ts\\":1}"}'):format(i) end
+        replay.run { folder = folder, rules = one, input = table.concat(input, "\n") .. "\n" }
+        local ran = replay.shell(folder, replay.quote(replay.binary) .. " replay --input input.jsonl | head -n 1")
+        replay.remove(folder)
+        assert.equal(1, select(2, ran.text:gsub("\n", "")))
+        assert.is_nil(ran.stderr:find "Segmentation")
+    end)
+end)
+
 describe("usage", function()
     local commands = { "run", "check", "replay", "diff", "test", "demo", "version" }
 

@@ -377,6 +377,17 @@ rules "rules"
         assert.equal("90 5 50 8 9 fired 10", fired { t(90), s(5), s(50), s(8, 1), s(9, 1) })
     end)
 
+    it("of partitions on a pipe count from their first record, or as declared", function()
+        local rules1 = [[rule "r" { from = "s", window = tumble "10ms", aggregate = { n = count() }, time_format = "epoch_ms", to = "out" }]]
+        local input = { s(5), s(50), s(8, 1), s(60, 1) }
+        local function of(list, trickle) return spans(run(rules1, list, { trickle = trickle, args = { "--no-flush" } })) end
+        assert.same({ "0..10: 2" }, of(input, false))
+        assert.same({ "0..10: 1" }, of(input, true))
+        assert.same({ "0..10: 2" }, of({ { topic = "s", partitions = 2 }, unpack(input) }, true))
+        assert.same({}, of({ { topic = "s", partitions = 3 }, unpack(input) }, true))
+        assert.same({}, of({ { topic = "s", partitions = 3 }, unpack(input) }, false))
+    end)
+
     it("leave idle partitions out, until they speak again", function()
         assert.equal("90 5 1 19 fired 10 fired 20 15 39 40 fired 40",
             fired { t(90), s(5), s(1, 1), s(19), { topic = "s", partition = 1, idle = true }, s(15, 1), s(39), s(40, 1) })
