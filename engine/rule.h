@@ -127,9 +127,11 @@ typedef struct rule {
     int explain;
     int provenance;             /* this rule or one that reads it explains: positions travel in the column "_explain" */
     int open;                   /* output has all members of its records, not a fixed list */
-    names_t columns;            /* output columns when not open, in output order */
-    names_t needs;              /* input columns any clause or function of this rule or of its readers uses */
+    names_t columns;            /* output columns in output order; when open: those beside the members of the record */
+    names_t needs;              /* input columns any clause or function of this rule or of its readers uses; not the roots
+                                   of unnest paths, unless something else reads them */
     int needs_all;              /* some function uses its row in a way that hides which columns */
+    names_t intern;             /* those of them (or of unnest's columns) that are compared or grouped by: worth interning */
     char version[33];           /* hex hash of plan, code, constants, modules, upstream versions */
     char state_hash[33];        /* of what shapes its state (from, unnest, window, keys, aggregates): names its spaces */
     char logic_hash[33];        /* of code that decides which rows reach the state (where and upstream's) */
@@ -169,6 +171,7 @@ typedef struct plan {
 } plan_t;
 
 void plan_free(plan_t *p);
+void names_free(names_t *n);
 int plan_rule(const plan_t *p, const char *name);    /* index or -1 */
 int names_index(const names_t *n, const char *s);    /* index or -1 */
 

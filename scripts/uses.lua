@@ -1,0 +1,189 @@
+-- uses: which columns each function and clause of a rule reads, and from that what the rule needs of its input.
+
+local uses = {}
+
+local function add_all(set, names)
+    for _, name in ipairs(names) do set[name] = true end
+end
+
+-- Every function of a rule: { what, fn, parameters (roles), rows (schema that its row has) }.
+local function functions(desc)
+    local list = {}
+    local function put(what, path, fn, parameters, rows)
+        if fn then list[#list + 1] = { what = what, path = path, fn = fn, parameters = parameters, rows = rows } end
+    end
+    put("where", "where", desc.where, { "row" }, desc.rows)
+    for _, agg in ipairs(desc.aggs) do
+        local what = "aggregate." .. agg.name
+        put(what, what, agg.fn, { "row" }, desc.rows)
+        put(what .. ".step", what, agg.step, { "other", "row" }, desc.rows)
+        put(what .. ".merge", what, agg.merge, { "other", "other" }, desc.rows)
+    end
+    put("having", "having", desc.having, { "row" }, desc.made)
+    if desc.match then
+        for _, item in ipairs(desc.match.define) do
+            put("define." .. item.name, "match.define." .. item.name, item.fn, { "row", "m" }, desc.rows)
+        end
+        for _, item in ipairs(desc.match.measures) do
+            put("measures." .. item.name, "match.measures." .. item.name, item.fn, { "m", "row" }, desc.rows)
+        end
+    end
+    if desc.process and not desc.process.is_detect then
+        put("process.on_row", "process.on_row", desc.process.on_row, { "row", "other", "other" }, desc.rows)
+        put("process.on_timer", "process.on_timer", desc.process.on_timer, { "other", "other", "other" }, desc.rows)
+    end
+    if desc.select then
+        put("select", "select", desc.select.fn, { "row" }, desc.made)
+        for _, item in ipairs(desc.select.items or {}) do
+            put("select." .. item.name, "select." .. item.name, item.fn, { "row" }, desc.made)
+        end
+    end
+    return list
+end
+uses.functions = functions
+
+-- desc.reads: what -> { columns = set, all = bool }; desc.memo: what -> the one column a pure function reads.
+function uses.analyse(desc, settings)
+    desc.reads, desc.memo, desc.history_free = {}, {}, false
+    for _, entry in ipairs(functions(desc)) do
+        desc.reads[entry.what] = { columns = {}, all = true }
+    end
+    _ = settings
+end
+
+-- Columns of the rows after unnest that the operator and the clauses before it use.
+local function own_needs(desc)
+    local need, all = {}, false
+    local function of(what)
+        local read = desc.reads[what]
+        if not read then return end
+        for name in pairs(read.columns) do need[name] = true end
+        all = all or read.all
+    end
+    of "where"
+    add_all(need, desc.group_by)
+    for _, agg in ipairs(desc.aggs) do
+        if agg.column then need[agg.column] = true end
+        of("aggregate." .. agg.name)
+        of("aggregate." .. agg.name .. ".step")
+        if agg.step then
+            local read = desc.reads["aggregate." .. agg.name .. ".step"]
+            agg.needs = not read.all and uses.sorted(read.columns) or nil
+        end
+    end
+    return need, all
+end
+
+function uses.sorted(set)
+    local names = {}
+    for name in pairs(set) do names[#names + 1] = name end
+    table.sort(names)
+    return names
+end
+
+-- What the output stage reads of the rows that the operator made.
+local function output_needs(desc)
+    local need, all = {}, false
+    local function of(what)
+        local read = desc.reads[what]
+        for name in pairs(read.columns) do need[name] = true end
+        all = all or read.all
+    end
+    if desc.select and desc.select.fn then
+        of "select"
+    elseif desc.select then
+        for _, item in ipairs(desc.select.items) do
+            if item.column then need[item.column] = true else of("select." .. item.name) end
+        end
+    else
+        -- Without select everything goes on: what readers ask for, or all of it when it is written.
+        for _, reader in ipairs(desc.readers) do
+            for name in pairs(reader.asks or {}) do need[name] = true end
+            all = all or reader.needs_all
+        end
+        if desc.to then
+            add_all(need, desc.made.list)
+            all = all or desc.made.open
+        end
+    end
+    add_all(need, desc.key or {})
+    return need, all
+end
+
+-- Columns that match and process hold back with their rows.
+local function operator_needs(desc)
+    local need, all = {}, false
+    local function of(what)
+        local read = desc.reads[what]
+        if not read then return end
+        for name in pairs(read.columns) do need[name] = true end
+        all = all or read.all
+    end
+    if desc.match then
+        add_all(need, desc.match.partition_by)
+        for _, item in ipairs(desc.match.order_by or {}) do need[item.column] = true end
+        for _, item in ipairs(desc.match.define) do of("define." .. item.name) end
+        for _, item in ipairs(desc.match.measures) do of("measures." .. item.name) end
+    elseif desc.process then
+        add_all(need, desc.process.by)
+        if desc.process.is_detect then
+            add_all(need, desc.process.needs or {})
+        else
+            of "process.on_row"
+        end
+    end
+    return need, all
+end
+
+-- Sets desc.needs (columns of the input), desc.needs_all, desc.asks (the same with the roots of unnest, for the rule
+-- that it reads), desc.operator_needs (nil: all), desc.intern. Readers come first.
+function uses.needs(desc)
+    local need, all = own_needs(desc)
+    local out, out_all = output_needs(desc)
+    local passes = not desc.window and not (desc.match and desc.match.rows_per_match == "one")
+        and not (desc.process and not desc.process.is_detect)
+    if desc.match or desc.process then
+        local held, held_all = operator_needs(desc)
+        if passes then
+            held_all = held_all or out_all
+            for name in pairs(out) do
+                if desc.rows.open or desc.rows.set[name] then held[name] = true end
+            end
+        end
+        if held_all and not desc.rows.open then
+            add_all(held, desc.rows.list)
+            held_all = false
+        end
+        if not held_all then desc.operator_needs = uses.sorted(held) end
+        for name in pairs(held) do need[name] = true end
+        all = all or held_all
+    elseif passes then
+        for name in pairs(out) do need[name] = true end
+        -- A record goes on as it came: that asks for no column of it.
+        if desc.select or not desc.rows.open then all = all or out_all
+        else
+            for _, what in ipairs { "where" } do all = all or (desc.reads[what] and desc.reads[what].all) or false end
+            for _, reader in ipairs(desc.readers) do all = all or reader.needs_all end
+        end
+    end
+    if all and not desc.rows.open then
+        add_all(need, desc.rows.list)
+        all = false
+    end
+    desc.needs_all = all
+    desc.asks = need
+    desc.needs, desc.intern = {}, {}
+    for i = #desc.unnest, 1, -1 do
+        need[desc.unnest[i].alias] = nil
+    end
+    for name in pairs(need) do desc.needs[name] = true end
+    for _, path in ipairs(desc.unnest) do
+        if desc.input.open or desc.input.set[path.root] then need[path.root] = true end
+    end
+    add_all(desc.intern, desc.group_by)
+    for name in pairs(desc.reads.where and desc.reads.where.columns or {}) do desc.intern[name] = true end
+    if desc.match then add_all(desc.intern, desc.match.partition_by) end
+    if desc.process then add_all(desc.intern, desc.process.by) end
+end
+
+return uses
