@@ -1,0 +1,83 @@
+-- door: the numbers by which C knows Lua functions.
+-- A rule's function is added once, in load order, and asked by its number from then on. A driver is trusted code that asks
+-- it: `door.driver(name, function(fn, arg) ... end)`, or `door.template(name, text, ...)` for drivers with a loop of their
+-- own. A template is compiled again for each rule function, because LuaJIT's traces belong to bytecode: a loop shared by
+-- many functions would compile well for the first of them only.
+
+local sandbox = require "sandbox"
+
+local door = {}
+
+local fns, infos, count = {}, {}, 0
+local drivers, templates = {}, {}
+local frozen = {}
+
+-- fn: a function, or a table of functions (a fold: {init=, step=, merge=}). info: {what=, file=, line=, rule=, memo_column=}
+function door.add(fn, info)
+    local id = count
+    count = count + 1
+    fns[id], infos[id] = fn, info or {}
+    return id
+end
+
+function door.fn(id) return fns[id] end
+function door.info(id) return infos[id] end
+function door.count() return count end
+function door.memo_column(id) return infos[id] and infos[id].memo_column end
+
+function door.driver(name, driver) drivers[name] = driver end
+
+-- The chunk gets (fn, ...) and returns the function of arg.
+function door.template(name, text, ...)
+    templates[name] = { text = text, n = select("#", ...), ... }
+end
+
+-- Loading is done when a function is first asked: what it captured is read-only from then on.
+local function freeze(fn)
+    if type(fn) == "function" then return sandbox.freeze(fn) end
+    for _, part in next, fn do
+        if type(part) == "function" then sandbox.freeze(part) end
+    end
+end
+
+local function load_for(name)
+    if not drivers[name] and not templates[name] then require((name:match "^[^.]+")) end
+end
+
+function door.has(name)
+    load_for(name)
+    return (drivers[name] or templates[name]) ~= nil
+end
+
+-- The function of arg that asks fn by the driver of that name.
+function door.bind(name, id)
+    load_for(name)
+    local fn = fns[id]
+    if id >= 0 and fn == nil then error(("there is no function number %d"):format(id), 0) end
+    if fn and not frozen[id] then
+        frozen[id] = true
+        freeze(fn)
+    end
+    local template = templates[name]
+    if template then
+        local chunk = assert(loadstring(template.text, "=" .. name))
+        return chunk(fn, unpack(template, 1, template.n))
+    end
+    local driver = drivers[name]
+    return function(arg) return driver(fn, arg) end
+end
+
+-- One function from a text that returns it, without a rule around it.
+function door.load(name, text, memo_column)
+    local words = sandbox.environment()
+    local env = setmetatable({}, {
+        __index = words,
+        __newindex = function(_, word) error(("rules cannot write globals: `%s`"):format(tostring(word)), 2) end,
+    })
+    local chunk = assert(sandbox.load(text, "@" .. name, env))
+    local fn = chunk()
+    if type(fn) ~= "function" and type(fn) ~= "table" then error(name .. " gives no function", 0) end
+    return door.add(fn, { what = "function", file = name, line = 1, memo_column = memo_column })
+end
+
+return door

@@ -1,0 +1,391 @@
+-- row: how Lua sees the rows of a batch.
+-- A row is a small struct, (batch, number), whose index operation reads the cell by FFI, so a rule's function compiles to
+-- loads from the columns; no table is made per record. Below are the drivers of the questions over rows (script_where and
+-- its sisters), which C calls with a rows_arg_t.
+
+local ffi = require "ffi"
+local host = require "host"
+local door = require "door"
+local sandbox = require "sandbox"
+
+-- As in engine/cell.h, batch.h, buf.h and script_api.h; a spec compares sizes and offsets.
+-- Fields of row_t begin with a byte that is not UTF-8, so no column can have their name.
+ffi.cdef((([[
+typedef struct slice { const char *s; size_t len; } slice_t;
+typedef struct arena arena_t;
+typedef struct sym { uint32_t id, len, body_len, hash; const char *bytes; const char *body; } sym_t;
+typedef struct cell {
+    uint8_t kind, flags;
+    uint16_t spare;
+    uint32_t len;
+    const char *raw;
+    union { int64_t i; double d; const sym_t *sym; } u;
+} cell_t;
+typedef struct origin {
+    int64_t time, offset;
+    int32_t topic, partition;
+    uint32_t tick, spare;
+    slice_t key, value;
+} origin_t;
+typedef struct column { const cell_t *cells; const uint32_t *map; } column_t;
+typedef struct batch {
+    uint32_t n, n_origins, n_columns, open;
+    const uint32_t *origin, *sub;
+    const origin_t *origins;
+    const column_t *columns;
+    const char *const *names;
+} batch_t;
+typedef struct known_symbol { const sym_t *sym; uint32_t hash, spare; } known_symbol_t;
+typedef struct rows_arg {
+    const batch_t *rows;
+    uint8_t *pass;
+    cell_t *out;
+    arena_t *arena;
+    const uint32_t *some;
+    volatile int32_t *at;
+    int32_t first, n, layout, format;
+} rows_arg_t;
+typedef struct row { const batch_t *@b; const char *@label; uint32_t @i; int32_t @layout; } row_t;
+typedef struct timestamp { double ms; } timestamp_t;
+
+int script_layout(const batch_t *b);
+void script_lookup(const batch_t *b, const char *name, size_t len, uint32_t row, cell_t *out);
+double script_number(const cell_t *c);
+void script_text(const cell_t *c, slice_t *out);
+void script_put_string(arena_t *a, cell_t *out, const char *s, size_t len);
+void script_put_json(arena_t *a, cell_t *out, const char *s, size_t len);
+]]):gsub("@", "\255")))
+
+local C = ffi.C
+local FALSE, TRUE, INT, NUM, NUMRAW, SYM, STR, JSON = 1, 2, 3, 4, 5, 6, 7, 8
+local ESCAPED, TIME = 1, 4
+local SYMBOLS = 65536
+local LARGEST = 2 ^ 53
+
+local band = bit.band
+local floor, abs = math.floor, math.abs
+
+local row = {}
+
+-- ---- reading a cell ----
+
+local known = ffi.cast("known_symbol_t *", host.symbols)
+local strings = {}
+
+local function symbol(sym)
+    local id = sym.id
+    if id >= SYMBOLS then return ffi.string(sym.bytes, sym.len) end
+    local k = known[id]
+    if k.sym == sym and k.hash == sym.hash then return strings[id + 1] end
+    local s = ffi.string(sym.bytes, sym.len)
+    strings[id + 1] = s
+    k.sym, k.hash = sym, sym.hash
+    return s
+end
+
+local text = ffi.new "slice_t"
+-- The nested value read last: `for i = 1, #r.list do ... r.list[i]` decodes once.
+local last_raw, last_row, last_value = nil, -1, nil
+
+local function rare(cell, i)
+    local kind = cell.kind
+    if kind == NUMRAW then return C.script_number(cell) end
+    if kind == STR then
+        C.script_text(cell, text)
+        return ffi.string(text.s, text.len)
+    end
+    if kind == JSON then
+        if last_raw == cell.raw and last_row == i then return last_value end
+        local value = host.decode(cell + 0)
+        last_raw, last_row, last_value = cell.raw, i, value
+        return value
+    end
+    return nil
+end
+
+-- cell: a pointer. i: the row, or nil.
+local function value_of(cell, i)
+    local kind = cell.kind
+    if kind == SYM then return symbol(cell.u.sym) end
+    if kind == INT then return tonumber(cell.u.i) end
+    if kind == NUM then return cell.u.d end
+    if kind == TRUE then return true end
+    if kind == FALSE then return false end
+    if kind == 0 then return nil end
+    if kind == STR and band(cell.flags, ESCAPED) == 0 then return ffi.string(cell.raw, cell.len) end
+    return rare(cell, i)
+end
+row.value = value_of
+
+-- Nested values are read anew from here on: what one function did to a table shows in no other.
+function row.forget() last_raw, last_value = nil, nil end
+
+-- ---- rows ----
+
+-- By layout number: column name -> number, from 0.
+local layouts = {}
+row.layouts = layouts
+
+function row.learn(layout, batch)
+    if layouts[layout] then return end
+    local columns, names = {}, {}
+    for i = 0, batch.n_columns - 1 do
+        local name = ffi.string(batch.names[i])
+        columns[name] = i
+        names[i + 1] = name
+    end
+    layouts[layout] = columns
+    row.names[layout] = names
+end
+row.names = {}
+
+local found = ffi.new "cell_t[1]"
+
+-- Names that are no column: facts of the origin, or a member of the record of an open batch.
+local function other(r, name)
+    if type(name) ~= "string" then return nil end
+    local b, i = r["\255b"], r["\255i"]
+    if name == "_time" then return tonumber(b.origins[b.origin[i]].time) end
+    if name == "_label" then return r["\255label"] ~= nil and ffi.string(r["\255label"]) or nil end
+    if name == "_offset" then return tonumber(b.origins[b.origin[i]].offset) end
+    if name == "_partition" then return b.origins[b.origin[i]].partition end
+    if b.open == 0 then return nil end
+    C.script_lookup(b, name, #name, i, found)
+    return value_of(found + 0, i)
+end
+
+local function index(r, name)
+    local column = layouts[r["\255layout"]][name]
+    if column then
+        local c = r["\255b"].columns[column]
+        local i = r["\255i"]
+        return value_of(c.cells + c.map[i], i)
+    end
+    return other(r, name)
+end
+
+local row_t, is_row
+local timestamp_t = ffi.typeof "timestamp_t"
+
+row_t = ffi.metatype("row_t", {
+    __index = index,
+    __newindex = function(_, name) error(("a row cannot be changed (column '%s')"):format(tostring(name)), 2) end,
+    __eq = function(a, b)
+        return is_row(a) and is_row(b) and a["\255b"] == b["\255b"] and a["\255i"] == b["\255i"]
+    end,
+    __tostring = function() return "row" end,
+})
+is_row = function(v) return ffi.istype(row_t, v) end
+row.is = is_row
+
+-- A row of its own; row.bind moves it.
+function row.new() return row_t() end
+
+-- batch: a pointer to a batch_t. Returns r.
+function row.bind(r, batch, i)
+    local layout = C.script_layout(batch)
+    if not layouts[layout] then row.learn(layout, batch) end
+    r["\255b"], r["\255layout"], r["\255i"], r["\255label"] = batch, layout, i, nil
+    return r
+end
+
+-- Another row of the same batch; label: a C string that outlives r, or nil.
+function row.move(r, i, label)
+    r["\255i"], r["\255label"] = i, label
+    return r
+end
+
+-- All columns of a row as a plain table (of an open batch: all members of its record, too).
+function row.table(r)
+    local out = {}
+    local b, i = r["\255b"], r["\255i"]
+    if b.open ~= 0 then
+        local value = b.origins[b.origin[i]].value
+        if value.s ~= nil then
+            for k, v in pairs(host.parse(ffi.string(value.s, value.len))) do out[k] = v end
+        end
+    end
+    for name in pairs(layouts[r["\255layout"]]) do out[name] = r[name] end
+    return out
+end
+
+-- ---- timestamps ----
+
+local function ms_of(v) return type(v) == "cdata" and ffi.istype(timestamp_t, v) and v.ms or v end
+
+-- A number that is written as a point in time. It goes on being a number where it is calculated with.
+timestamp_t = ffi.metatype("timestamp_t", {
+    __add = function(a, b) return ms_of(a) + ms_of(b) end,
+    __sub = function(a, b) return ms_of(a) - ms_of(b) end,
+    __mul = function(a, b) return ms_of(a) * ms_of(b) end,
+    __div = function(a, b) return ms_of(a) / ms_of(b) end,
+    __mod = function(a, b) return ms_of(a) % ms_of(b) end,
+    __unm = function(a) return -a.ms end,
+    __eq = function(a, b) return ms_of(a) == ms_of(b) end,
+    __lt = function(a, b) return ms_of(a) < ms_of(b) end,
+    __le = function(a, b) return ms_of(a) <= ms_of(b) end,
+    __concat = function(a, b) return tostring(a) .. tostring(b) end,
+    __tostring = function(a) return ("%.0f"):format(a.ms) end,
+    __newindex = function() error("a timestamp cannot be changed", 2) end,
+})
+row.is_timestamp = function(v) return ffi.istype(timestamp_t, v) end
+row.ms = ms_of
+
+function row.timestamp(v)
+    if v == nil then return nil end
+    v = ms_of(v)
+    if type(v) ~= "number" then error("timestamp() takes a number of milliseconds, not a " .. sandbox.type(v), 2) end
+    return timestamp_t(v)
+end
+
+-- ---- writing a cell ----
+
+-- v as a cell. Tables, frozen tables and rows are put by `nested(i, v)`.
+local function put(out, v, arena)
+    local kind = type(v)
+    if kind == "number" then
+        if v == floor(v) and abs(v) <= LARGEST then
+            out.kind, out.flags, out.len, out.raw, out.u.i = INT, 0, 0, nil, v
+        elseif v == v and abs(v) ~= math.huge then
+            out.kind, out.flags, out.len, out.raw, out.u.d = NUM, 0, 0, nil, v
+        else
+            out.kind, out.flags = 0, 0
+        end
+    elseif kind == "string" then
+        C.script_put_string(arena, out, v, #v)
+    elseif kind == "boolean" then
+        out.kind, out.flags = v and TRUE or FALSE, 0
+    elseif v == nil then
+        out.kind, out.flags = 0, 0
+    elseif kind == "cdata" and ffi.istype(timestamp_t, v) then
+        out.kind, out.flags, out.len, out.raw, out.u.i = INT, TIME, 0, nil, v.ms
+    else
+        return false
+    end
+    return true
+end
+
+-- Any value as a cell whose text lives in the arena. Raises where the value has no JSON form.
+function row.put(out, v, arena)
+    if put(out, v, arena) then return end
+    local json = host.encode(v)
+    C.script_put_json(arena, out, json, #json)
+end
+
+sandbox.row_table = function(v)
+    if is_row(v) then return row.table(v) end
+    error(("a table is needed, not a %s"):format(row.is_timestamp(v) and "timestamp" or "value of the program"), 3)
+end
+sandbox.number_of = ms_of
+sandbox.provide("timestamp", row.timestamp)
+sandbox.provide("log", function(level, text)
+    if text == nil then level, text = "info", level end
+    host.log(level, sandbox.tostring(text))
+end)
+
+-- What a userdata or cdata stands for, for C: a table, or milliseconds and true.
+host.keep("unwrap", function(v)
+    if type(v) == "userdata" then return sandbox.thaw(v), false end
+    if ffi.istype(timestamp_t, v) then return v.ms, true end
+    if ffi.istype(row_t, v) then return row.table(v), false end
+    return nil, false
+end)
+host.keep("array", sandbox.array)
+
+-- ---- drivers ----
+
+local begin = [[
+local fn, ffi, row, put, host = ...
+local rows_arg = ffi.typeof "rows_arg_t *"
+local learn, forget, layouts = row.learn, row.forget, row.layouts
+local r = row.new()
+local function start(a)
+    if not layouts[a.layout] then learn(a.layout, a.rows) end
+    forget()
+    r["\255b"], r["\255layout"] = a.rows, a.layout
+end
+]]
+
+door.template("row.where", begin .. [[
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    start(a)
+    local pass, at = a.pass, a.at
+    for i = a.first, a.n - 1 do
+        at[0] = i
+        r["\255i"] = i
+        if fn(r) then pass[i] = 1 else pass[i] = 0 end
+    end
+end]], ffi, row, put, host)
+
+door.template("row.where_some", begin .. [[
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    start(a)
+    local pass, at, some = a.pass, a.at, a.some
+    for k = a.first, a.n - 1 do
+        at[0] = k
+        local i = some[k]
+        r["\255i"] = i
+        if fn(r) then pass[i] = 1 else pass[i] = 0 end
+    end
+end]], ffi, row, put, host)
+
+door.template("row.map", begin .. [[
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    start(a)
+    local out, at, arena = a.out, a.at, a.arena
+    for i = a.first, a.n - 1 do
+        at[0] = i
+        r["\255i"] = i
+        local v = fn(r)
+        if not put(out + i, v, arena) then host.put(arg, i, v) end
+    end
+end]], ffi, row, put, host)
+
+door.template("row.table", begin .. [[
+local is_row = row.is
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    start(a)
+    local at = a.at
+    for i = a.first, a.n - 1 do
+        at[0] = i
+        r["\255i"] = i
+        local v = fn(r)
+        if type(v) == "table" or type(v) == "userdata" or is_row(v) then
+            host.put(arg, i, v)
+        else
+            error("select gave a " .. row.type(v) .. " where a table is needed", 0)
+        end
+    end
+end]], ffi, row, put, host)
+
+-- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. Each step
+-- gets a row of its own, because what it returns may hold on to it. The last of the n places is the result's.
+door.template("row.fold", begin .. [[
+local step, init, copy = fn.step, fn.init, row.copy
+local folded
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    start(a)
+    local at, last = a.at, a.n - 1
+    local rows, layout = a.rows, a.layout
+    if a.first == 0 then folded = copy(init) end
+    for i = a.first, last - 1 do
+        at[0] = i
+        local each = row.new()
+        each["\255b"], each["\255layout"], each["\255i"] = rows, layout, i
+        folded = step(folded, each)
+    end
+    at[0] = last
+    local v = folded
+    folded = nil
+    if not put(a.out, v, a.arena) then host.put(arg, 0, v) end
+end]], ffi, row, put, host)
+
+row.type = sandbox.type
+row.copy = sandbox.copy
+
+return row
