@@ -9,13 +9,22 @@ static names_t names_copy(const names_t *from, uint32_t more) {
     return out;
 }
 
+/* Of rows that go out whole: what stands beside their records. A process emits records of its own; a detector puts its
+ * columns behind those of the row. */
+static names_t whole_rows_extras(const pipeline_t *p, const rule_t *rule) {
+    if (!rule->open || rule->select_fn != FN_NONE)
+        return (names_t){0};
+    if (rule->process)
+        return rule->process->is_detect ? names_copy(&rule->columns, 0) : (names_t){0};
+    return names_copy(&p->in_extras, 0);
+}
+
 void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras) {
     *p = (pipeline_t){.rule = rule};
     p->in_extras = names_copy(&in_extras, rule->n_unnest);
     for (uint32_t i = 0; i < rule->n_unnest; i++)
         p->in_extras.at[p->in_extras.n++] = rule->unnest[i].alias;
-    int whole_rows = rule->open && rule->select_fn == FN_NONE;
-    p->extras = whole_rows ? names_copy(&p->in_extras, 0) : (names_t){0};
+    p->extras = whole_rows_extras(p, rule);
     p->select = select_new(rule, &p->extras);
     if (rule->match)
         p->match = match_new(rule, store);

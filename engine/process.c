@@ -261,7 +261,7 @@ static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
         slots[i] = (process_slot_t){.state = c->slots[i].view.state.s, .len = (uint32_t)c->slots[i].view.state.len};
     process_call_t call = {.rows = r->in->batch, .items = c->items, .slots = slots, .at = watchdog_progress(), .due = c->due,
                            .n_items = c->n, .n_slots = c->n_slots, .format = (int32_t)r->p->rule->time_format,
-                           .ends = c->ends};
+                           .ends = c->ends, .timers = r->p->spec->on_timer != FN_NONE};
     map_fini(&c->by_key);
     if (c->fn == FN_NONE) {      /* timers of an older text of the rule, which has no on_timer now: they are over */
         save_slots(r, c, c->n);

@@ -46,7 +46,8 @@ typedef struct process_call {
     uint32_t n_items, n_slots;
     int32_t format;              /* of timestamps in emitted rows */
     int32_t ends;                /* the end of bounded input: timers set now do not fire */
-    uint32_t done, spare;        /* out: items that ran */
+    int32_t timers;              /* the rule has an on_timer */
+    uint32_t done;               /* out: items that ran */
     const char *out;             /* out: answers, see process_answer */
     uint64_t out_len;
 } process_call_t;
