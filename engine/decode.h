@@ -67,6 +67,10 @@ typedef struct decoded {
 typedef struct decoder decoder_t;
 decoder_t *decoder_new(const decode_spec_t *spec, intern_t *intern);   /* copies the spec, borrows intern */
 void decoder_free(decoder_t *d);
+/* Names by record_t.topic, for META_TOPIC columns; borrowed. */
+void decoder_name_topics(decoder_t *d, const char *const *names, uint32_t n);
+/* 0: every record by the generic way, nothing learned (for tests and measurements). */
+void decoder_predict(decoder_t *d, int on);
 /* latest: event times after it are bad ("event time too far ahead"); ETIME_MAX: no bound. */
 void decode_records(decoder_t *d, const record_t *records, uint32_t n, etime_t latest, arena_t *a, decoded_t *out);
 /* Event time of a cell: a number (by unit) or a timestamp string. 0 or ERR_INVALID. */

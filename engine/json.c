@@ -102,30 +102,40 @@ static int scan_escape(const char **p, const char *end) {
     return JSON_OK;
 }
 
-/* From p to the first quote, all validated; *p is left at that quote, or at end with JSON_OK as well. */
-static int scan_body(const char **p, const char *end, int *escaped) {
+int json_special(const char **p, const char *end, int *escaped) {
     const char *s = *p;
-    for (;;) {
-        s = plain_run(s, end);
-        unsigned char c = s < end ? (unsigned char)*s : '"';
-        if (c == '"')
-            break;
+    while (s < end) {
+        unsigned char c = (unsigned char)*s;
         if (c == '\\') {
             *escaped = 1;
             int status = scan_escape(&s, end);
             if (status)
                 return status;
-        } else if (c < 0x20) {
-            return JSON_CONTROL_CHAR;
-        } else {
+        } else if (c >= 0x80) {
             unsigned n = utf8_sequence(s, end);
             if (n == 0)
                 return JSON_BAD_UTF8;
             s += n;
+        } else if (c < 0x20) {
+            return JSON_CONTROL_CHAR;
+        } else {
+            break;
         }
     }
     *p = s;
     return JSON_OK;
+}
+
+/* From p to the first quote, all validated; *p is left at that quote, or at end with JSON_OK as well. */
+static int scan_body(const char **p, const char *end, int *escaped) {
+    for (;;) {
+        *p = plain_run(*p, end);
+        if (*p >= end || **p == '"')
+            return JSON_OK;
+        int status = json_special(p, end, escaped);
+        if (status)
+            return status;
+    }
 }
 
 int json_string(const char **p, const char *end, slice_t *body, int *escaped) {
@@ -156,7 +166,7 @@ static int skip_word(const char **p, const char *end, const char *word, size_t l
     return n < len ? JSON_CUT_OFF : JSON_OK;
 }
 
-static int skip_number(const char **p, const char *end) {
+int json_number(const char **p, const char *end) {
     int is_int;
     size_t n = number_scan(*p, (size_t)(end - *p), &is_int);
     if (n == 0)
@@ -225,7 +235,7 @@ int json_skip(const char **p, const char *end, int depth) {
     case 't': return skip_word(p, end, "true", 4);
     case 'f': return skip_word(p, end, "false", 5);
     case 'n': return skip_word(p, end, "null", 4);
-    default: return **p == '-' || (unsigned)(**p - '0') < 10 ? skip_number(p, end) : JSON_SYNTAX;
+    default: return **p == '-' || (unsigned)(**p - '0') < 10 ? json_number(p, end) : JSON_SYNTAX;
     }
 }
 

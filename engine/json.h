@@ -27,6 +27,10 @@ const char *json_ws(const char *p, const char *end);
 /* *p at the opening quote. Body without quotes; *escaped: it holds a backslash. */
 int json_string(const char **p, const char *end, slice_t *body, int *escaped);
 int json_body(const char *body, size_t len, int *escaped);   /* validates a string body that stands alone */
+/* A run of escapes and non-ASCII characters at *p, inside a string: validated and passed. For scanners that find plain
+ * bytes by themselves. JSON_CONTROL_CHAR when *p is at one. */
+int json_special(const char **p, const char *end, int *escaped);
+int json_number(const char **p, const char *end);
 int json_skip(const char **p, const char *end, int depth);   /* any value, validated */
 int json_valid(const char *s, size_t len);                    /* exactly one value and white space */
 

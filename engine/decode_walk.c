@@ -1,0 +1,99 @@
+#include "decode_walk.h"
+#include "json.h"
+
+#define FIRST_LIST 1024
+
+walk_fn walk_best(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? walk_avx2 : walk_sse2;
+}
+
+/* From behind '{' (first) or behind a value to the next value, or behind the object's end. */
+static int find_member(const char **p, const char *end, int first, slice_t *key, int *escaped, int *closed) {
+    const char *s = json_ws(first ? *p + 1 : *p, end);
+    *closed = s < end && *s == '}';
+    if (*closed) {
+        *p = s + 1;
+        return JSON_OK;
+    }
+    if (!first) {
+        if (s >= end)
+            return JSON_CUT_OFF;
+        if (*s != ',')
+            return JSON_SYNTAX;
+        s = json_ws(s + 1, end);
+    }
+    if (s >= end)
+        return JSON_CUT_OFF;
+    if (*s != '"')
+        return JSON_SYNTAX;
+    int status = json_string(&s, end, key, escaped);
+    if (status)
+        return status;
+    s = json_ws(s, end);
+    if (s >= end)
+        return JSON_CUT_OFF;
+    if (*s != ':')
+        return JSON_SYNTAX;
+    *p = json_ws(s + 1, end);
+    return JSON_OK;
+}
+
+int walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char **p, int first, shape_member_t **out) {
+    const char *from = *p;
+    slice_t key;
+    int escaped, closed;
+    int status = find_member(p, w->end, first, &key, &escaped, &closed);
+    if (status)
+        return status;
+    *out = closed ? NULL : shape_member(node, key, escaped);
+    if (w->predicts)
+        shape_learn(edges, from, (size_t)(*p - from), *out);
+    return JSON_OK;
+}
+
+void walk_grow(walk_t *w, walk_list_t *l) {
+    uint32_t cap = l->cap ? l->cap * 2 : FIRST_LIST;
+    walk_list_t old = *l;
+    l->cells = arena_array(w->arena, cell_t, cap);
+    l->origin = arena_array(w->arena, uint32_t, cap);
+    l->sub = arena_array(w->arena, uint32_t, cap);
+    l->cap = cap;
+    if (old.n) {
+        memcpy(l->cells, old.cells, old.n * sizeof *l->cells);
+        memcpy(l->origin, old.origin, old.n * sizeof *l->origin);
+        memcpy(l->sub, old.sub, old.n * sizeof *l->sub);
+    }
+}
+
+const sym_t *walk_intern(walk_t *w, shape_node_t *node, const char *body, size_t len) {
+    int status;
+    uint32_t known = intern_count(w->intern);
+    const sym_t *sym = intern_raw(w->intern, body, len, &status);
+    node->missed += !sym || intern_count(w->intern) != known;
+    return sym;
+}
+
+static cell_t checked_cell(walk_t *w, shape_node_t *node, slice_t value) {
+    cell_t c = cell_from_json(value);
+    if (c.kind != CELL_STR || !node->interns)
+        return c;
+    const sym_t *sym = walk_intern(w, node, c.raw, c.len);
+    return sym ? (cell_t){.kind = CELL_SYM, .len = c.len, .raw = c.raw, .u.sym = sym} : c;
+}
+
+void walk_paths(walk_t *w, shape_node_t *node, slice_t value) {
+    json_iter_t it;
+    if (node->list >= 0)
+        walk_put_cell(w, &(shape_node_t){.column = -1, .list = node->list}, checked_cell(w, node, value));
+    if (value.s[0] == '[' && node->element && node->element->is_path) {
+        json_iter_open(&it, value);
+        while (json_iter_next(&it) > 0)
+            walk_paths(w, node->element, it.value);
+    }
+    for (size_t i = 0; value.s[0] == '{' && i < node->n_wanted; i++) {
+        slice_t member;
+        if (node->members[i]->node->is_path && json_member(value, node->members[i]->key, &member) == 0)
+            walk_paths(w, node->members[i]->node, member);
+    }
+}

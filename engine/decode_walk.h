@@ -1,0 +1,76 @@
+/* decode_walk: one pass over one record, checking all of it and taking out what is wanted.
+ *
+ * The same body (decode_walk_body.h) is compiled twice, for SSE2, which every x86-64 has, and for AVX2; walk_best chooses
+ * by the processor it runs on. No reads outside the record: vectors are loaded only where so many bytes are left. What it
+ * finds goes to arrays of the batch's arena. One decoder's, one thread. */
+#ifndef ANANAS_DECODE_WALK_H
+#define ANANAS_DECODE_WALK_H
+#include "arena.h"
+#include "decode_shape.h"
+#include "intern.h"
+
+/* Beside the statuses of JSON: a member on a path came twice in one object, so elements of the first must not count. The
+ * record is walked again with `careful` set and its paths taken from the checked text. */
+#define WALK_REPEATED (-200)
+
+typedef struct walk_list {       /* elements of one unnest path */
+    cell_t *cells;
+    uint32_t *origin, *sub;
+    uint32_t n, cap;
+    uint32_t start;              /* n before the present record */
+} walk_list_t;
+
+typedef struct walk {
+    const char *end;             /* of the record's value */
+    arena_t *arena;
+    intern_t *intern;
+    const intern_short_t *symbols;
+    cell_t *const *columns;      /* cells of each column, by row */
+    walk_list_t *lists;
+    uint32_t row;
+    int predicts;                /* follow and learn layouts */
+    int careful;
+    int status;                  /* why a walk gave NULL */
+} walk_t;
+
+/* p at '{'. Returns the place behind the object, or NULL with w->status. */
+typedef const char *(*walk_fn)(walk_t *w, shape_node_t *root, const char *p);
+const char *walk_sse2(walk_t *w, shape_node_t *root, const char *p);
+const char *walk_avx2(walk_t *w, shape_node_t *root, const char *p);
+walk_fn walk_best(void);
+/* The elements on paths, from checked text, where of repeated members the last counts. */
+void walk_paths(walk_t *w, shape_node_t *node, slice_t value);
+
+/* What the two walks share off the fast way. */
+int walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char **p, int first, shape_member_t **out);
+void walk_grow(walk_t *w, walk_list_t *list);
+const sym_t *walk_intern(walk_t *w, shape_node_t *node, const char *body, size_t len);
+
+/* Three words straight into each place. A cell built on the stack from its small fields and copied whole by vector waits
+ * for those stores every time. */
+static inline void walk_write(cell_t *place, uint64_t head, const char *raw, uint64_t payload) {
+    char *to = (char *)place;
+    memcpy(to, &head, 8);
+    memcpy(to + 8, &raw, 8);
+    memcpy(to + 16, &payload, 8);
+}
+
+static inline void walk_put(walk_t *w, const shape_node_t *node, unsigned kind, unsigned flags, slice_t raw, uint64_t payload) {
+    uint64_t head = kind | flags << 8 | (uint64_t)raw.len << 32;
+    if (node->list >= 0) {
+        walk_list_t *l = &w->lists[node->list];
+        if (l->n == l->cap)
+            walk_grow(w, l);
+        walk_write(&l->cells[l->n], head, raw.s, payload);
+        l->origin[l->n] = w->row;
+        l->sub[l->n] = l->n - l->start;
+        l->n++;
+    }
+    if (node->column >= 0)
+        walk_write(&w->columns[node->column][w->row], head, raw.s, payload);
+}
+
+static inline void walk_put_cell(walk_t *w, const shape_node_t *node, cell_t c) {
+    walk_put(w, node, c.kind, c.flags, (slice_t){c.raw, c.len}, (uint64_t)c.u.i);
+}
+#endif
