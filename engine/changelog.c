@@ -1,0 +1,162 @@
+#include "changelog.h"
+
+#include <stdio.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "sink_kafka.h"
+
+/* First byte of a record's key. */
+enum { KIND_ENTRY = 'e', KIND_META = 'm', KIND_TEXTS = 't', KIND_BARRIER = 'b' };
+
+char *changelog_topic(const config_t *c) { return mem_printf("%s-changelog", c->group_id); }
+
+int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value, error_t *e) {
+    buf_t k = {0};
+    buf_add_char(&k, KIND_ENTRY);
+    buf_add_bytes(&k, space, strlen(space));
+    buf_add_slice(&k, key);
+    if (value.s && value.len == 0) /* an empty value is not a tombstone */
+        value.s = "";
+    int rc = sink_kafka_put(s, topic, task, buf_slice(&k), value, e);
+    buf_fini(&k);
+    return rc;
+}
+
+int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changelog_meta_t *m, error_t *e) {
+    buf_t v = {0};
+    char kind = KIND_META;
+    buf_add_u32(&v, CHANGELOG_FORMAT);
+    buf_add_varint(&v, m->n);
+    for (uint32_t i = 0; i < m->n; i++) {
+        buf_add_bytes(&v, m->at[i].topic, strlen(m->at[i].topic));
+        buf_add_u32(&v, (uint32_t)m->at[i].partition);
+        buf_add_u64(&v, (uint64_t)m->at[i].offset);
+    }
+    buf_add_bytes(&v, m->version.s, m->version.len);
+    buf_add_bytes(&v, m->task.s, m->task.len);
+    int rc = sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, buf_slice(&v), e);
+    buf_fini(&v);
+    return rc;
+}
+
+int changelog_put_texts(sink_t *s, const char *topic, int32_t task, slice_t texts, error_t *e) {
+    char kind = KIND_TEXTS;
+    return sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, texts, e);
+}
+
+int changelog_put_barrier(sink_t *s, const char *topic, int32_t task, slice_t mark, error_t *e) {
+    char kind = KIND_BARRIER;
+    return sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, mark, e);
+}
+
+static void meta_clear(changelog_meta_t *m) {
+    for (uint32_t i = 0; i < m->n; i++)
+        mem_free(m->at[i].topic);
+    mem_free(m->at);
+    buf_fini(&m->task);
+    buf_fini(&m->version);
+    *m = (changelog_meta_t){0};
+}
+
+void changelog_found_fini(changelog_found_t *f) {
+    meta_clear(&f->meta);
+    buf_fini(&f->texts);
+}
+
+static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
+    reader_t r = reader_of(value.s, value.len);
+    meta_clear(m);
+    uint32_t format = read_u32(&r);
+    if (format > CHANGELOG_FORMAT)
+        return error_set(e, ERR_INVALID,
+                         "the state in the changelog has format %u, written by a newer ananas; this one reads up to %d. Run the newer one",
+                         format, CHANGELOG_FORMAT);
+    uint64_t n = read_varint(&r);
+    m->at = mem_zalloc((size_t)((n < value.len ? n : value.len) + 1) * sizeof *m->at);
+    for (uint64_t i = 0; i < n && !r.bad; i++) {
+        slice_t topic = read_bytes(&r);
+        m->at[m->n++] = (changelog_position_t){mem_strndup(topic.s ? topic.s : "", topic.len), (int32_t)read_u32(&r), (int64_t)read_u64(&r)};
+    }
+    buf_add_slice(&m->version, read_bytes(&r));
+    buf_add_slice(&m->task, read_bytes(&r));
+    m->present = 1;
+    return r.bad ? error_set(e, ERR_INVALID, "the changelog's meta record is damaged") : 0;
+}
+
+/* 1: it is the barrier waited for. */
+static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store, changelog_found_t *out, error_t *e) {
+    const char *key = m->key;
+    slice_t value = {m->payload, m->payload ? m->len : 0};
+    if (!key || m->key_len == 0)
+        return 0;
+    out->entries++;
+    if (key[0] == KIND_BARRIER)
+        return slice_eq(value, mark);
+    if (key[0] == KIND_META)
+        return read_meta(&out->meta, value, e);
+    if (key[0] == KIND_TEXTS) {
+        buf_clear(&out->texts);
+        buf_add_slice(&out->texts, value);
+        return 0;
+    }
+    reader_t r = reader_of(key + 1, m->key_len - 1);
+    slice_t space = read_bytes(&r);
+    if (key[0] != KIND_ENTRY || r.bad)
+        return error_set(e, ERR_INVALID, "the changelog holds a record that is no state of this program (offset %lld)", (long long)m->offset);
+    char *name = mem_strndup(space.s, space.len);
+    store_restore(store, name, (slice_t){key + 1 + r.pos, m->key_len - 1 - r.pos}, value);
+    mem_free(name);
+    return 0;
+}
+
+#define RESTORE_BATCH 4096
+#define RESTORE_SILENCE_MS 60000
+
+static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log_t *log, changelog_found_t *out, error_t *e) {
+    rd_kafka_message_t **batch = mem_alloc(RESTORE_BATCH * sizeof(rd_kafka_message_t *));
+    mono_t heard = clock_mono(&clock_system), shown = heard;
+    int rc = 0;
+    while (rc == 0) {
+        ssize_t n = rd_kafka_consume_batch_queue(queue, 100, batch, RESTORE_BATCH);
+        mono_t now = clock_mono(&clock_system);
+        for (ssize_t i = 0; i < n; i++) {
+            if (rc == 0 && !batch[i]->err)
+                rc = take_record(batch[i], mark, store, out, e);
+            rd_kafka_message_destroy(batch[i]);
+        }
+        if (n > 0)
+            heard = now;
+        if (rc == 0 && mono_diff_ms(now, heard) > RESTORE_SILENCE_MS)
+            rc = error_set(e, ERR_AGAIN, "restoring: nothing came from the changelog for %d s", RESTORE_SILENCE_MS / 1000);
+        if (mono_diff_ms(now, shown) > 1000) {
+            shown = now;
+            log_say(log, LOG_INFO, "engine", "restoring state: %llu records read", (unsigned long long)out->entries);
+        }
+    }
+    mem_free(batch);
+    return rc == 1 ? 0 : rc;
+}
+
+int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark, store_t *store,
+                      changelog_found_t *out, error_t *e) {
+    rd_kafka_t *rk;
+    *out = (changelog_found_t){0};
+    int rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &rk, e);
+    if (rc)
+        return rc;
+    rd_kafka_poll_set_consumer(rk);
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, task)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_resp_err_t err = rd_kafka_assign(rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    rc = err ? error_set(e, ERR_KAFKA, "cannot read the changelog %s/%d: %s", topic, task, rd_kafka_err2str(err))
+             : read_until(queue, mark, store, ctx->log, out, e);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_consumer_close(rk);
+    rd_kafka_destroy(rk);
+    if (rc)
+        changelog_found_fini(out);
+    return rc;
+}

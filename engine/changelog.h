@@ -1,0 +1,40 @@
+/* changelog: state as records of one compacted topic.
+ *
+ * Partition i holds the state of task i: one record per live entry (key: space and entry key), one meta record (offsets,
+ * watermarks, versions), the texts of the rules that open state belongs to, and barriers. Final values only, a tombstone
+ * when an entry is gone, so compaction is the snapshot. This file knows the format and reads it back; checkpoint.h says
+ * when it is written. One thread. */
+#ifndef ANANAS_CHANGELOG_H
+#define ANANAS_CHANGELOG_H
+#include "conf_kafka.h"
+#include "sink.h"
+#include "store.h"
+
+#define CHANGELOG_FORMAT 1
+
+typedef struct changelog_position { char *topic; int32_t partition; int64_t offset; } changelog_position_t;
+
+typedef struct changelog_meta {
+    int present;
+    changelog_position_t *at;        /* next offset per input partition */
+    uint32_t n;
+    buf_t task;                      /* task_save_meta */
+    buf_t version;                   /* of the rule set */
+} changelog_meta_t;
+
+typedef struct changelog_found {     /* what a restore read beside the entries */
+    changelog_meta_t meta;
+    buf_t texts;                     /* of the rules; empty: none */
+    uint64_t entries;                /* records read */
+} changelog_found_t;
+
+char *changelog_topic(const config_t *c);                             /* "<group.id>-changelog" */
+int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value, error_t *e);
+int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changelog_meta_t *m, error_t *e);
+int changelog_put_texts(sink_t *s, const char *topic, int32_t task, slice_t texts, error_t *e);
+int changelog_put_barrier(sink_t *s, const char *topic, int32_t task, slice_t mark, error_t *e);
+/* Reads partition `task` from its beginning until the barrier with this mark, into the store. */
+int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark, store_t *store,
+                      changelog_found_t *out, error_t *e);
+void changelog_found_fini(changelog_found_t *f);
+#endif

@@ -1,0 +1,269 @@
+#include "checkpoint.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "sink_kafka.h"
+
+struct checkpoint {
+    const config_t *config;
+    kafka_context_t *ctx;
+    member_t *member;
+    int32_t task;
+    sink_t *sink;
+    char *topic;                 /* the changelog */
+    int transactional, in_transaction;
+    buf_t texts, version;
+    int texts_due;
+    int64_t last_ms;
+};
+
+#define CHECKPOINT_START_MS 30000
+
+/* How a transactional call failed decides what may follow. */
+static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
+    if (!err)
+        return 0;
+    int code = rd_kafka_error_is_fatal(err)                   ? ERR_FENCED
+               : rd_kafka_error_txn_requires_abort(err)       ? ERR_ABORTED
+               : rd_kafka_error_is_retriable(err)             ? ERR_AGAIN
+                                                              : ERR_KAFKA;
+    error_set(e, code, "%s: %s", doing, rd_kafka_error_string(err));
+    rd_kafka_error_destroy(err);
+    return code;
+}
+
+/* Retriable means: the same call with the same arguments. */
+#define RETRY(call, doing, e)                                                                                          \
+    __extension__({                                                                                                    \
+        int rc_;                                                                                                       \
+        do                                                                                                             \
+            rc_ = judge((call), (doing), (e));                                                                         \
+        while (rc_ == ERR_AGAIN);                                                                                      \
+        rc_;                                                                                                           \
+    })
+
+static int start_transactions(checkpoint_t *cp, error_t *e) {
+    rd_kafka_t *rk = sink_kafka_client(cp->sink);
+    rd_kafka_error_t *err = rd_kafka_init_transactions(rk, CHECKPOINT_START_MS);
+    if (err && rd_kafka_error_code(err) == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT) {
+        rd_kafka_error_destroy(err);
+        return error_set(e, ERR_INVALID,
+                         "the broker's transaction.max.timeout.ms is below this client's transaction.timeout.ms (%s); lower the latter "
+                         "in kafka{} or raise the former",
+                         conf_kafka_get(cp->config, "transaction.timeout.ms", "10000"));
+    }
+    if (err && rd_kafka_error_is_retriable(err)) {
+        error_set(e, ERR_AGAIN, "the brokers did not start transactions: %s", rd_kafka_error_string(err));
+        rd_kafka_error_destroy(err);
+        return ERR_AGAIN;
+    }
+    return judge(err, "cannot start transactions", e);
+}
+
+int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task, error_t *e) {
+    checkpoint_t *cp = mem_zalloc(sizeof *cp);
+    cp->config = c;
+    cp->ctx = ctx;
+    cp->member = member;
+    cp->task = task;
+    cp->topic = changelog_topic(c);
+    cp->transactional = c->delivery == DELIVERY_EXACTLY_ONCE;
+    char *id = mem_printf("%s-%d", conf_kafka_get(c, "transactional.id", c->group_id), task);
+    int rc = sink_kafka_open(&cp->sink, c, ctx, cp->transactional ? id : NULL, e);
+    mem_free(id);
+    if (rc == 0 && cp->transactional)
+        rc = start_transactions(cp, e);
+    if (rc) {
+        checkpoint_close(cp);
+        return rc;
+    }
+    *out = cp;
+    return 0;
+}
+
+void checkpoint_close(checkpoint_t *cp) {
+    if (!cp)
+        return;
+    sink_close(cp->sink);
+    buf_fini(&cp->texts);
+    buf_fini(&cp->version);
+    mem_free(cp->topic);
+    mem_free(cp);
+}
+
+static int begin(checkpoint_t *cp, error_t *e) {
+    if (!cp->transactional || cp->in_transaction)
+        return 0;
+    int rc = judge(rd_kafka_begin_transaction(sink_kafka_client(cp->sink)), "cannot begin a transaction", e);
+    cp->in_transaction = rc == 0;
+    return rc;
+}
+
+static rd_kafka_topic_partition_list_t *offsets_of(const position_t *at, uint32_t n, const char *const *topics) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (uint32_t i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, topics[at[i].topic], at[i].partition)->offset = at[i].offset;
+    return list;
+}
+
+static int send_offsets(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list, error_t *e) {
+    if (!cp->member)
+        return 0;
+    rd_kafka_consumer_group_metadata_t *group = member_metadata(cp->member);
+    if (!group)
+        return error_set(e, ERR_FENCED, "this process is no member of the group any more");
+    int rc = RETRY(rd_kafka_send_offsets_to_transaction(sink_kafka_client(cp->sink), list, group, -1), "cannot commit offsets", e);
+    rd_kafka_consumer_group_metadata_destroy(group);
+    return rc;
+}
+
+static int commit_plain(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list, error_t *e) {
+    if (!cp->member || list->cnt == 0)
+        return 0;
+    rd_kafka_resp_err_t err = rd_kafka_commit(member_client(cp->member), list, 0);
+    if (!err)
+        return 0;
+    int code = err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ? ERR_FENCED : ERR_KAFKA;
+    return error_set(e, code, "cannot commit offsets: %s", rd_kafka_err2str(err));
+}
+
+/* What the last calls wrote becomes definite, with these offsets. */
+static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char *const *topics, error_t *e) {
+    rd_kafka_topic_partition_list_t *list = offsets_of(at, n, topics);
+    int rc = 0;
+    if (cp->transactional) {
+        rc = send_offsets(cp, list, e);
+        if (rc == 0)
+            rc = RETRY(rd_kafka_commit_transaction(sink_kafka_client(cp->sink), -1), "cannot commit the transaction", e);
+        if (rc == 0)
+            cp->in_transaction = 0;
+    } else {
+        rc = sink_flush(cp->sink, e);
+        if (rc == 0)
+            rc = commit_plain(cp, list, e);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    error_t refused = {0};
+    if (rc && sink_kafka_failure(cp->sink, &refused)) /* the reason behind an abort is what a person can act on */
+        return error_set(e, refused.code == ERR_INVALID ? ERR_INVALID : rc, "%s", refused.text);
+    return rc;
+}
+
+int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics, store_t *store,
+                       changelog_found_t *found, error_t *e) {
+    char mark[80];
+    mono_t from = clock_mono(&clock_system);
+    int len = snprintf(mark, sizeof mark, "%d/%lld/%lld", (int)getpid(), (long long)clock_wall(&clock_system).ms, (long long)from.ns);
+    slice_t barrier = {mark, (size_t)len};
+    int rc = begin(cp, e);
+    if (rc == 0)
+        rc = changelog_put_barrier(cp->sink, cp->topic, cp->task, barrier, e);
+    if (rc == 0)
+        rc = finish(cp, committed, n, topics, e);
+    if (rc == 0)
+        rc = changelog_restore(cp->config, cp->ctx, cp->topic, cp->task, barrier, store, found, e);
+    if (rc == 0 && found->meta.present)
+        log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms", store_count(store),
+                (unsigned long long)found->entries, (long long)mono_diff_ms(clock_mono(&clock_system), from));
+    return rc;
+}
+
+int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
+    if (o->n == 0)
+        return 0;
+    int rc = begin(cp, e);
+    return rc ? rc : sink_write(cp->sink, o, e);
+}
+
+typedef struct dirty_ctx { checkpoint_t *cp; error_t *e; } dirty_ctx_t;
+
+static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
+    dirty_ctx_t *d = ctx;
+    return changelog_put_entry(d->cp->sink, d->cp->topic, d->cp->task, space, key, value, d->e);
+}
+
+static int put_meta(checkpoint_t *cp, const task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    const char *const *topics = task_topics(task);
+    changelog_meta_t m = {.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m.at), .version = cp->version};
+    for (uint32_t i = 0; i < n; i++)
+        m.at[i] = (changelog_position_t){(char *)(uintptr_t)topics[at[i].topic], at[i].partition, at[i].offset};
+    task_save_meta(task, &m.task);
+    int rc = changelog_put_meta(cp->sink, cp->topic, cp->task, &m, e);
+    buf_fini(&m.task);
+    mem_free(m.at);
+    return rc;
+}
+
+int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    mono_t from = clock_mono(&clock_system);
+    dirty_ctx_t dirty = {cp, e};
+    int rc = begin(cp, e);
+    if (rc == 0 && !cp->transactional)
+        rc = sink_flush(cp->sink, e);
+    if (rc == 0)
+        rc = store_dirty(task_store(task), put_dirty, &dirty);
+    if (rc == 0 && cp->texts_due)
+        rc = changelog_put_texts(cp->sink, cp->topic, cp->task, buf_slice(&cp->texts), e);
+    if (rc == 0)
+        rc = put_meta(cp, task, at, n, e);
+    if (rc == 0)
+        rc = finish(cp, at, n, task_topics(task), e);
+    if (rc)
+        return rc;
+    cp->texts_due = 0;
+    task_commit(task);
+    cp->last_ms = mono_diff_ms(clock_mono(&clock_system), from);
+    return 0;
+}
+
+int checkpoint_abort(checkpoint_t *cp, error_t *e) {
+    if (!cp->in_transaction)
+        return 0;
+    int rc = RETRY(rd_kafka_abort_transaction(sink_kafka_client(cp->sink), -1), "cannot abort the transaction", e);
+    cp->in_transaction = 0;
+    return rc;
+}
+
+void checkpoint_set_texts(checkpoint_t *cp, const rule_texts_t *texts, const char *version) {
+    buf_clear(&cp->texts);
+    buf_clear(&cp->version);
+    texts_save(texts, &cp->texts);
+    buf_add_str(&cp->version, version);
+    cp->texts_due = 1;
+}
+
+int64_t checkpoint_last_ms(const checkpoint_t *cp) { return cp->last_ms; }
+
+/* ---- rule texts as bytes ---- */
+
+void texts_save(const rule_texts_t *t, buf_t *b) {
+    buf_add_varint(b, t->n);
+    for (size_t i = 0; i < t->n; i++) {
+        buf_add_bytes(b, t->at[i].name, strlen(t->at[i].name));
+        buf_add_bytes(b, t->at[i].text, t->at[i].len);
+    }
+}
+
+int texts_load(reader_t *r, rule_texts_t *out) {
+    uint64_t n = read_varint(r);
+    *out = (rule_texts_t){0};
+    if (r->bad || n > r->len)
+        return ERR_INVALID;
+    out->at = mem_zalloc((size_t)(n + 1) * sizeof *out->at);
+    for (; out->n < n && !r->bad; out->n++) {
+        slice_t name = read_bytes(r), text = read_bytes(r);
+        out->at[out->n] = (rule_text_t){mem_strndup(name.s ? name.s : "", name.len), mem_strndup(text.s ? text.s : "", text.len), text.len};
+    }
+    return r->bad ? ERR_INVALID : 0;
+}
+
+void texts_fini(rule_texts_t *t) {
+    for (size_t i = 0; i < t->n; i++) {
+        mem_free(t->at[i].name);
+        mem_free(t->at[i].text);
+    }
+    mem_free(t->at);
+    *t = (rule_texts_t){0};
+}

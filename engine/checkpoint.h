@@ -1,0 +1,34 @@
+/* checkpoint: output, state and input position take effect together.
+ *
+ * Exactly once: one transaction holds the anomalies, late and dead-letter records of an interval, the entries of state
+ * that it changed, the meta record and the consumed offsets (fenced by the group's generation, KIP-447). At least once:
+ * the same writes in an order that loses nothing: output, then state, then offsets. Owns the producer. Whatever is
+ * indefinite is not repaired here: the caller throws the checkpoint away, opens a new one and restores. One thread. */
+#ifndef ANANAS_CHECKPOINT_H
+#define ANANAS_CHECKPOINT_H
+#include "changelog.h"
+#include "member_kafka.h"
+#include "source_kafka.h"
+#include "task.h"
+
+typedef struct checkpoint checkpoint_t;
+
+/* member NULL: there is no group (the demo's embedded broker); offsets are then not committed. */
+int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task, error_t *e);
+void checkpoint_close(checkpoint_t *cp);         /* an open transaction is left to be aborted */
+/* Fences whoever ran this task before, and reads its state into the store. committed: the group's offsets. */
+int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics, store_t *store,
+                       changelog_found_t *found, error_t *e);
+int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
+/* Everything written, the task's changes and these positions become definite. ERR_ABORTED: nothing of it did, and the
+ * task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */
+int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e);
+/* The rule texts that state belongs to go out with the next commit. */
+void checkpoint_set_texts(checkpoint_t *cp, const rule_texts_t *texts, const char *version);
+int checkpoint_abort(checkpoint_t *cp, error_t *e);
+int64_t checkpoint_last_ms(const checkpoint_t *cp);                  /* how long the last commit took */
+
+void texts_save(const rule_texts_t *t, buf_t *b);
+int texts_load(reader_t *r, rule_texts_t *out);                      /* mem_alloc'd; texts_fini */
+void texts_fini(rule_texts_t *t);
+#endif

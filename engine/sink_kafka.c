@@ -1,0 +1,185 @@
+#include "sink_kafka.h"
+
+#include <stdio.h>
+
+#include "map.h"
+#include "mem.h"
+
+typedef struct sink_kafka {
+    sink_t base;
+    rd_kafka_t *rk;
+    kafka_context_t *ctx;
+    map_t topics;                /* name -> rd_kafka_topic_t */
+    int64_t max_bytes;
+    uint64_t dropped;
+    error_t failure;             /* first delivery that failed since it was asked for */
+} sink_kafka_t;
+
+#define SINK_ENVELOPE_BYTES 512  /* what a record costs beside key and value */
+
+/* Trying again would end the same way: somebody has to change the topic, its rights or the rule. */
+static int for_good(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
+    (void)rk;
+    (void)opaque;
+    sink_kafka_t *s = m->_private;
+    if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+        return;
+    error_set(&s->failure, for_good(m->err) ? ERR_INVALID : ERR_KAFKA, "topic \"%s\" did not take a record: %s",
+              m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err));
+}
+
+static rd_kafka_topic_t *topic_of(sink_kafka_t *s, const char *name, error_t *e) {
+    rd_kafka_topic_t *t = map_get(&s->topics, name, strlen(name));
+    if (t)
+        return t;
+    t = rd_kafka_topic_new(s->rk, name, NULL);
+    if (!t) {
+        error_set(e, ERR_KAFKA, "topic \"%s\": %s", name, rd_kafka_err2str(rd_kafka_last_error()));
+        return NULL;
+    }
+    map_put(&s->topics, rd_kafka_topic_name(t), strlen(name), t);
+    return t;
+}
+
+static rd_kafka_headers_t *headers_new(const out_record_t *r, int cut) {
+    rd_kafka_headers_t *h = rd_kafka_headers_new(r->n_headers + 1);
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        rd_kafka_header_add(h, r->headers[i].name, -1, r->headers[i].value.s, (ssize_t)r->headers[i].value.len);
+    if (cut)
+        rd_kafka_header_add(h, "ananas-cut", -1, "true", 4);
+    return h;
+}
+
+/* Produces until the queue has room. Takes the headers. */
+static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slice_t key, slice_t value, int64_t time,
+                   rd_kafka_headers_t *headers, error_t *e) {
+    for (;;) {
+        rd_kafka_vu_t vu[8];
+        size_t n = 0;
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = t};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)key.s, key.len}};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value.s, value.len}};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = s};
+        if (time >= 0)
+            vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = time};
+        if (headers)
+            vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
+        rd_kafka_error_t *err = rd_kafka_produceva(s->rk, vu, n);
+        if (!err)
+            return 0;
+        rd_kafka_resp_err_t code = rd_kafka_error_code(err);
+        int rc = error_set(e, code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__STATE ? ERR_ABORTED : ERR_KAFKA,
+                           "cannot write to topic \"%s\": %s", rd_kafka_topic_name(t), rd_kafka_error_string(err));
+        rd_kafka_error_destroy(err);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            if (headers)
+                rd_kafka_headers_destroy(headers);
+            return rc;
+        }
+        rd_kafka_poll(s->rk, 10);
+    }
+}
+
+static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
+    rd_kafka_topic_t *t = topic_of(s, r->topic, e);
+    if (!t)
+        return ERR_KAFKA;
+    slice_t key = r->key, value = r->value;
+    int cut = (int64_t)(key.len + value.len + SINK_ENVELOPE_BYTES) > s->max_bytes;
+    if (cut && r->kind != OUT_DEAD_LETTER) {
+        if (s->dropped++ == 0)
+            log_say(s->ctx->log, LOG_ERROR, "kafka",
+                    "an anomaly of %zu bytes for topic \"%s\" is larger than message.max.bytes (%lld) and was dropped; raise it here "
+                    "and on the topic",
+                    value.len, r->topic, (long long)s->max_bytes);
+        return 0;
+    }
+    if (cut && (int64_t)key.len + SINK_ENVELOPE_BYTES > s->max_bytes / 2)
+        key.len = (size_t)(s->max_bytes / 4);
+    if (cut)
+        value.len = (size_t)(s->max_bytes - SINK_ENVELOPE_BYTES) - key.len;
+    return produce(s, t, RD_KAFKA_PARTITION_UA, key, value, r->time, headers_new(r, cut), e);
+}
+
+static int kafka_write(sink_t *base, const out_record_t *records, size_t n, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    for (size_t i = 0; i < n; i++) {
+        int rc = write_one(s, &records[i], e);
+        if (rc)
+            return rc;
+        if ((i & 1023) == 1023)
+            rd_kafka_poll(s->rk, 0);
+    }
+    rd_kafka_poll(s->rk, 0);
+    return 0;
+}
+
+int sink_kafka_put(sink_t *base, const char *topic, int32_t partition, slice_t key, slice_t value, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    rd_kafka_topic_t *t = topic_of(s, topic, e);
+    return t ? produce(s, t, partition, key, value, -1, NULL, e) : ERR_KAFKA;
+}
+
+static int kafka_flush(sink_t *base, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    while (rd_kafka_flush(s->rk, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        if (s->failure.code)
+            break;
+    return sink_kafka_failure(base, e);
+}
+
+int sink_kafka_failure(sink_t *base, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    int code = s->failure.code;
+    if (code && e)
+        *e = s->failure;
+    s->failure.code = 0;
+    return code;
+}
+
+static void kafka_close(sink_t *base) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    for (map_slot_t *slot = map_next(&s->topics, NULL); slot; slot = map_next(&s->topics, slot))
+        rd_kafka_topic_destroy(slot->value);
+    map_fini(&s->topics);
+    if (s->rk) {
+        rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_flush(s->rk, 100);
+        rd_kafka_destroy(s->rk);
+    }
+    mem_free(s);
+}
+
+int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const char *transactional_id, error_t *e) {
+    sink_kafka_t *s = mem_zalloc(sizeof *s);
+    rd_kafka_conf_t *conf;
+    char why[400];
+    s->base = (sink_t){kafka_write, kafka_flush, kafka_close};
+    s->ctx = ctx;
+    s->max_bytes = conf_kafka_int(c, "message.max.bytes", 1000000);
+    int rc = conf_kafka(c, KAFKA_PRODUCER, transactional_id, ctx, &conf, e);
+    if (rc) {
+        mem_free(s);
+        return rc;
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    s->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (!s->rk) {
+        rd_kafka_conf_destroy(conf);
+        mem_free(s);
+        return error_set(e, ERR_KAFKA, "cannot make a Kafka producer: %s", why);
+    }
+    *out = &s->base;
+    return 0;
+}
+
+rd_kafka_t *sink_kafka_client(sink_t *s) { return ((sink_kafka_t *)s)->rk; }
+uint64_t sink_kafka_dropped(const sink_t *s) { return ((const sink_kafka_t *)s)->dropped; }
