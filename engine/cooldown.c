@@ -71,6 +71,8 @@ void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) 
     uint32_t *keep = arena_array(s->arena, uint32_t, b->n ? b->n : 1);
     uint32_t n = 0, m = 0;
     etime_t watermark = in->wm_before;
+    etime_t *stamps = rows->stamps ? arena_dup(s->arena, rows->stamps, b->n * sizeof *stamps) : NULL;
+    rows->stamps = stamps;
     for (uint32_t r = 0; r < b->n; r++) {
         const origin_t *o = batch_origin(b, r);
         while (m < in->n_marks && in->marks[m].tick < o->tick)
@@ -84,6 +86,8 @@ void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) 
             rows->kind[n] = rows->kind[r];
         if (rows->keys)
             rows->keys[n] = rows->keys[r];
+        if (stamps)
+            stamps[n] = stamps[r];
         keep[n++] = r;
     }
     if (n < b->n)

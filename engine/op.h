@@ -28,6 +28,8 @@ typedef struct step step_t;
 /* Says that evaluations of `fn` failed: counts, keeps the last error for /rules, logs the first and then a sampled few
  * with the position of the row. Does nothing when e->count is 0. */
 void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, const eval_errors_t *e);
+/* Says that the rule failed at something that is no function of its own, such as a skip target: counted as an error. */
+void step_fault(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Says that a bound was reached (counted, logged now and then). */
 void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* A row that is too late: counted, and written to the rule's late_to when there is one. */
@@ -51,8 +53,8 @@ typedef struct result {
     batch_t *batch;
     uint8_t *kind;
     slice_t *keys;           /* set by select: the output record's key per row; NULL: the source record's key */
+    const etime_t *stamps;   /* the output record's time, where it is not the row's event time for its readers; or NULL */
 } result_t;
-/* Where provenance is asked for (rule->provenance), results carry a column "_explain": JSON array text of
+/* Where provenance is asked for (rule->provenance), results carry the column EXPLAIN_COLUMN: JSON array text of
  * [topic, partition, offset] triples; input batches that already have such a column pass its cells on. */
-#define EXPLAIN_COLUMN "_explain"
 #endif

@@ -16,7 +16,7 @@ int report_due(uint64_t before, uint64_t now) {
 static void keep(report_t *r, const rule_t *rule, const char *text) {
     last_error_t *last = &r->errors[rule->index];
     last->count++;
-    snprintf(last->text, sizeof last->text, "%s", text);
+    snprintf(last->text, sizeof last->text, "%.599s", text);
 }
 
 void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, const eval_errors_t *e) {
@@ -40,17 +40,28 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
         log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);
 }
 
-void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) {
+static void say(step_t *s, const rule_t *rule, uint64_t *count, const char *fmt, va_list ap) {
     char what[400], text[600];
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
     snprintf(text, sizeof text, "rule \"%s\": %s", rule->name, what);
     keep(s->task, rule, text);
-    uint64_t before = s->stats->limits++;
-    if (report_due(before, s->stats->limits))
-        log_say(s->log, LOG_WARN, "rules", "%s; %llu such so far", text, (unsigned long long)s->stats->limits);
+    uint64_t before = (*count)++;
+    if (report_due(before, *count))
+        log_say(s->log, LOG_WARN, "rules", "%s; %llu such so far", text, (unsigned long long)*count);
+}
+
+void step_fault(step_t *s, const rule_t *rule, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(s, rule, &s->stats->errors, fmt, ap);
+    va_end(ap);
+}
+
+void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(s, rule, &s->stats->limits, fmt, ap);
+    va_end(ap);
 }
 
 void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick) {

@@ -13,6 +13,9 @@ int pattern_parse(ananas_pattern **out, const char *text, uint32_t *position, an
 void pattern_free(ananas_pattern *p);
 uint32_t pattern_variables(const ananas_pattern *p);
 const char *pattern_variable(const ananas_pattern *p, uint32_t var);
+typedef struct ananas_program ananas_program;
+int program_compile(ananas_program **out, const ananas_pattern *p, uint32_t *position, ananas_pattern_error *e);
+void program_free(ananas_program *p);
 ]]
 
 local function available()
@@ -36,6 +39,12 @@ function pattern.variables(text)
     local out, position = ffi.new "ananas_pattern *[1]", ffi.new "uint32_t[1]"
     local e = ffi.new "ananas_pattern_error"
     if ffi.C.pattern_parse(out, text, position, e) ~= 0 then return nil, tonumber(position[0]), ffi.string(e.text) end
+    local program = ffi.new "ananas_program *[1]"
+    if ffi.C.program_compile(program, out[0], position, e) ~= 0 then
+        ffi.C.pattern_free(out[0])
+        return nil, tonumber(position[0]), ffi.string(e.text)
+    end
+    ffi.C.program_free(program[0])
     local names = {}
     for i = 0, ffi.C.pattern_variables(out[0]) - 1 do
         names[#names + 1] = ffi.string(ffi.C.pattern_variable(out[0], i))
