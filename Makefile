@@ -22,14 +22,17 @@ ifeq ($(BUILD),release)
 else
   OUT := build/$(BUILD)
 endif
+# Under a sanitizer the compiler sees less and guesses more: its guesses are left to the usual build.
+ifneq ($(filter asan tsan,$(BUILD)),)
+  OPTIMISE := -O1 -g
+  WARNINGS += -Wno-format-truncation -Wno-maybe-uninitialized
+endif
 ifeq ($(BUILD),asan)
   SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-  OPTIMISE := -O1 -g
   PRELOAD  := $(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)
 endif
 ifeq ($(BUILD),tsan)
   SANITIZE := -fsanitize=thread -fno-omit-frame-pointer
-  OPTIMISE := -O1 -g
   PRELOAD  := $(shell $(CC) -print-file-name=libtsan.so)
 endif
 ifeq ($(BUILD),clang)
