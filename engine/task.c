@@ -1,5 +1,6 @@
 #include "task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "mem.h"

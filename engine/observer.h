@@ -1,0 +1,17 @@
+/* observer: who wants to know what the loop does: the terminal's display, the HTTP side.
+ *
+ * Called on the loop's thread and must return at once. All functions may be NULL. */
+#ifndef ANANAS_OBSERVER_H
+#define ANANAS_OBSERVER_H
+#include "task.h"
+
+typedef struct observer observer_t;
+struct observer {
+    void (*wrote)(observer_t *o, const task_t *t, const outbox_t *out);      /* output of a step, before its commit */
+    void (*committed)(observer_t *o, const task_t *t, int64_t took_ms);
+    void (*tick)(observer_t *o, const task_t *t);                            /* every turn of the loop; t NULL: standing by */
+    void (*reloaded)(observer_t *o, const task_t *t, int ok, const char *text);
+    int (*wants_reload)(observer_t *o);                                      /* somebody asked by HTTP */
+    void (*lag)(observer_t *o, uint32_t source, int32_t topic, int32_t partition, int64_t records);
+};
+#endif
