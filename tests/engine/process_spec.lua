@@ -143,6 +143,14 @@ describe("process timers", function()
         assert.same({ '{"name":"c","time":6}', '{"name":"a","time":11}' }, p:texts { { time = 1 }, { wm = 50 } })
     end)
 
+    it("of one key and of others fire in the order of their times", function()
+        local p = new { by = { "id" }, on_row = [[function(r, state, emit)
+            if r.id == "a" then state:wake(10) state:wake(12, "second") else state:wake(11) end
+        end]], on_timer = "function(state, time, emit) emit { time = time } end" }
+        assert.same({ '{"id":"a","time":10}', '{"id":"b","time":11}', '{"id":"a","time":12}' },
+            p:texts { { time = 0, id = "a" }, { time = 0, id = "b" }, { wm = 50 } })
+    end)
+
     it("set by a timer fire in turn", function()
         local p = new { by = { "id" }, on_row = "function(r, state, emit) state:wake(10) end",
             on_timer = [[function(state, time, emit)
@@ -243,6 +251,13 @@ describe("process in event time", function()
             on_timer = "function(state, time, emit) emit { timer = time } end" }
         assert.same({ '{"id":"a","row":1}', '{"id":"a","timer":11}', '{"id":"a","row":2}', '{"id":"a","timer":30}' },
             p:texts { { time = 20, id = "a", v = 2 }, { time = 1, id = "a", v = 1 }, { wm = 100 } })
+    end)
+
+    it("sees a row before a timer of the same time", function()
+        local p = new { by = { "id" }, order = "event_time", on_row = "function(r, state, emit) emit { row = r.v } state:wake(10) end",
+            on_timer = "function(state, time, emit) emit { timer = time } end" }
+        assert.same({ '{"id":"a","row":1}', '{"id":"a","row":2}', '{"id":"a","timer":21}' },
+            p:texts { { time = 11, id = "a", v = 2 }, { time = 1, id = "a", v = 1 }, { wm = 100 } })
     end)
 end)
 
