@@ -82,15 +82,13 @@ static void keep_error(script_t *s) {
 typedef struct call {
     script_t *s;
     int ref, rc;
-    void *arg;
 } call_t;
 
 static void call_body(void *arg) {
     call_t *c = arg;
     lua_State *L = c->s->L;
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->ref);
-    lua_pushlightuserdata(L, c->arg);
-    c->rc = lua_pcall(L, 1, 0, 0);
+    c->rc = lua_pcall(L, 0, 0, 0);
 }
 
 typedef struct protect {
@@ -168,7 +166,8 @@ int script_call(script_t *s, int entry, fn_t fn, void *arg) {
         if (rc != 0)
             return rc;
     }
-    call_t c = {s, s->bound[entry][slot], 0, arg};
+    call_t c = {s, s->bound[entry][slot], 0};
+    s->arg = arg;
     s->put = 0;
     watchdog_end_t how = watchdog_run(&s->areas, s->budget_ns, call_body, &c);
     if (__builtin_expect(how != WATCHDOG_DONE, 0))
@@ -353,7 +352,7 @@ static void open_names(void) {
     void *(*self)(script_arena_t *, void *, size_t, size_t) = script_arena_resize;
     void *address;
     memcpy(&address, &self, sizeof address);
-    if (dlsym(RTLD_DEFAULT, "script_put_string") == NULL && dladdr(address, &info) && info.dli_fname)
+    if (dladdr(address, &info) && info.dli_fname)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
 }
 

@@ -100,13 +100,13 @@ static int api_encode(lua_State *L) {
     return 1;
 }
 
-/* [rows_arg, row, value] -> []: the value as JSON text into the results. */
+/* [row, value] -> []: the value as JSON text into the results of the question being asked. */
 static int api_put(lua_State *L) {
     script_t *s = script_of(L);
-    const rows_arg_t *a = lua_touserdata(L, 1);
-    lua_Integer row = lua_tointeger(L, 2);
+    const rows_arg_t *a = s->arg;
+    lua_Integer row = lua_tointeger(L, 1);
     buf_clear(&s->scratch);
-    script_json_write(L, &s->scratch, 3, (time_format_t)a->format);
+    script_json_write(L, &s->scratch, 2, (time_format_t)a->format);
     script_put_json(a->arena, &a->out[row], s->scratch.s, s->scratch.len);
     return 0;
 }
@@ -158,6 +158,8 @@ void script_api_register(script_t *s, lua_State *L) {
     }
     lua_pushlightuserdata(L, s->symbols);
     lua_setfield(L, -2, "symbols");
+    lua_pushlightuserdata(L, &s->arg);
+    lua_setfield(L, -2, "arg");
     lua_pushboolean(L, s->limits.jit);
     lua_setfield(L, -2, "compiled");
     lua_setfield(L, -2, "host");

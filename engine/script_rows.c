@@ -102,21 +102,26 @@ static void memo_raised(void *ctx, uint32_t k) {
     f->pass[f->some[k]] = MEMO_RAISED;
 }
 
-/* Answers where they are known; else the row (the first of its symbol) is noted in some. The number noted. */
-static uint32_t memo_first_pass(script_fn_t *f, const batch_t *rows, const column_t *col, uint8_t *pass,
-                                uint32_t *some) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < rows->n; i++) {
-        const cell_t *c = &col->cells[col->map[i]];
+/* Answers where they are known; else the row (the first of its symbol) is noted in some. The number noted. pass may alias
+ * anything for the compiler, hence the locals. */
+static uint32_t memo_first_pass(script_fn_t *f, const batch_t *rows, const column_t *col, uint8_t *pass, uint32_t *some) {
+    const cell_t *cells = col->cells;
+    const uint32_t *map = col->map;
+    const memo_t *memo = f->memo;
+    uint32_t n_memo = f->n_memo, n_rows = rows->n, n = 0;
+    for (uint32_t i = 0; i < n_rows; i++) {
+        const cell_t *c = &cells[map[i]];
         if (__builtin_expect(c->kind == CELL_SYM, 1)) {
             const sym_t *sym = c->u.sym;
-            memo_t *m = memo_of(f, sym);
-            if (m && memo_holds(m, sym)) {
-                pass[i] = m->answer == MEMO_TRUE;
+            if (__builtin_expect(sym->id < n_memo && memo_holds(&memo[sym->id], sym), 1)) {
+                pass[i] = memo[sym->id].answer == MEMO_TRUE;
                 continue;
             }
+            memo_t *m = memo_of(f, sym);
             if (m)
                 *m = (memo_t){sym, sym->hash, MEMO_ASKED};
+            memo = f->memo;
+            n_memo = f->n_memo;
         }
         some[n++] = i;
     }

@@ -2,9 +2,14 @@
 -- A rule's function is added once, in load order, and asked by its number from then on. A driver is trusted code that asks
 -- it: `door.driver(name, function(fn, arg) ... end)`, or `door.template(name, text, ...)` for drivers with a loop of their
 -- own. A template is compiled again for each rule function, because LuaJIT's traces belong to bytecode: a loop shared by
--- many functions would compile well for the first of them only.
+-- many functions would compile well for the first of them only. arg is a pointer (`void *`) to what C gave to script_call.
 
+local ffi = require "ffi"
+local host = require "host"
 local sandbox = require "sandbox"
+
+-- The pointer that a call is about stands here: compiled code cannot take a pointer as a Lua argument.
+local slot = ffi.cast("void **", host.arg)
 
 local door = {}
 
@@ -49,7 +54,7 @@ function door.has(name)
     return (drivers[name] or templates[name]) ~= nil
 end
 
--- The function of arg that asks fn by the driver of that name.
+-- The function of nothing that asks fn by the driver of that name, about the pointer in the slot.
 function door.bind(name, id)
     load_for(name)
     local fn = fns[id]
@@ -61,10 +66,10 @@ function door.bind(name, id)
     local template = templates[name]
     if template then
         local chunk = assert(loadstring(template.text, "=" .. name))
-        return chunk(fn, unpack(template, 1, template.n))
+        local bound = chunk(fn, unpack(template, 1, template.n))
+        return loadstring("local bound, slot = ... return function() bound(slot[0]) end", "=" .. name)(bound, slot)
     end
-    local driver = drivers[name]
-    return function(arg) return driver(fn, arg) end
+    return loadstring("local driver, fn, slot = ... return function() driver(fn, slot[0]) end", "=" .. name)(drivers[name], fn, slot)
 end
 
 -- One function from a text that returns it, without a rule around it.

@@ -63,7 +63,8 @@ local SYMBOLS = 65536
 local LARGEST = 2 ^ 53
 
 local band = bit.band
-local floor, abs = math.floor, math.abs
+local floor, abs, huge = math.floor, math.abs, math.huge
+local tonumber, type = tonumber, type
 
 local row = {}
 
@@ -83,7 +84,7 @@ local function symbol(sym)
     return s
 end
 
-local text = ffi.new "slice_t"
+local slice = ffi.new "slice_t"
 -- The nested value read last: `for i = 1, #r.list do ... r.list[i]` decodes once.
 local last_raw, last_row, last_value = nil, -1, nil
 
@@ -91,8 +92,8 @@ local function rare(cell, i)
     local kind = cell.kind
     if kind == NUMRAW then return C.script_number(cell) end
     if kind == STR then
-        C.script_text(cell, text)
-        return ffi.string(text.s, text.len)
+        C.script_text(cell, slice)
+        return ffi.string(slice.s, slice.len)
     end
     if kind == JSON then
         if last_raw == cell.raw and last_row == i then return last_value end
@@ -141,12 +142,19 @@ row.names = {}
 
 local found = ffi.new "cell_t[1]"
 
+-- Counts reads of `_label`: row patterns must know which conditions look at labels.
+local label_reads = ffi.new "int32_t[1]"
+row.label_reads = label_reads
+
 -- Names that are no column: facts of the origin, or a member of the record of an open batch.
 local function other(r, name)
     if type(name) ~= "string" then return nil end
     local b, i = r["\255b"], r["\255i"]
     if name == "_time" then return tonumber(b.origins[b.origin[i]].time) end
-    if name == "_label" then return r["\255label"] ~= nil and ffi.string(r["\255label"]) or nil end
+    if name == "_label" then
+        label_reads[0] = label_reads[0] + 1
+        return r["\255label"] ~= nil and ffi.string(r["\255label"]) or nil
+    end
     if name == "_offset" then return tonumber(b.origins[b.origin[i]].offset) end
     if name == "_partition" then return b.origins[b.origin[i]].partition end
     if b.open == 0 then return nil end
@@ -164,10 +172,12 @@ local function index(r, name)
     return other(r, name)
 end
 
-local row_t, is_row
-local timestamp_t = ffi.typeof "timestamp_t"
+local row_plain, timestamp_plain = ffi.typeof "row_t", ffi.typeof "timestamp_t"
 
-row_t = ffi.metatype("row_t", {
+local function is_row(v) return ffi.istype(row_plain, v) end
+row.is = is_row
+
+local row_t = ffi.metatype("row_t", {
     __index = index,
     __newindex = function(_, name) error(("a row cannot be changed (column '%s')"):format(tostring(name)), 2) end,
     __eq = function(a, b)
@@ -175,8 +185,6 @@ row_t = ffi.metatype("row_t", {
     end,
     __tostring = function() return "row" end,
 })
-is_row = function(v) return ffi.istype(row_t, v) end
-row.is = is_row
 
 -- A row of its own; row.bind moves it.
 function row.new() return row_t() end
@@ -211,10 +219,10 @@ end
 
 -- ---- timestamps ----
 
-local function ms_of(v) return type(v) == "cdata" and ffi.istype(timestamp_t, v) and v.ms or v end
+local function ms_of(v) return type(v) == "cdata" and ffi.istype(timestamp_plain, v) and v.ms or v end
 
 -- A number that is written as a point in time. It goes on being a number where it is calculated with.
-timestamp_t = ffi.metatype("timestamp_t", {
+local timestamp_t = ffi.metatype("timestamp_t", {
     __add = function(a, b) return ms_of(a) + ms_of(b) end,
     __sub = function(a, b) return ms_of(a) - ms_of(b) end,
     __mul = function(a, b) return ms_of(a) * ms_of(b) end,
@@ -246,7 +254,7 @@ local function put(out, v, arena)
     if kind == "number" then
         if v == floor(v) and abs(v) <= LARGEST then
             out.kind, out.flags, out.len, out.raw, out.u.i = INT, 0, 0, nil, v
-        elseif v == v and abs(v) ~= math.huge then
+        elseif v == v and abs(v) ~= huge then
             out.kind, out.flags, out.len, out.raw, out.u.d = NUM, 0, 0, nil, v
         else
             out.kind, out.flags = 0, 0
@@ -294,26 +302,28 @@ host.keep("array", sandbox.array)
 
 -- ---- drivers ----
 
+-- Each evaluation gets a row of its own: compiled code never makes it, for it can see that nobody keeps it.
 local begin = [[
 local fn, ffi, row, put, host = ...
 local rows_arg = ffi.typeof "rows_arg_t *"
 local learn, forget, layouts = row.learn, row.forget, row.layouts
-local r = row.new()
+local new = row.new
 local function start(a)
     if not layouts[a.layout] then learn(a.layout, a.rows) end
     forget()
-    r["\255b"], r["\255layout"] = a.rows, a.layout
+    return a.rows, a.layout
 end
 ]]
 
 door.template("row.where", begin .. [[
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
-    start(a)
+    local rows, layout = start(a)
     local pass, at = a.pass, a.at
     for i = a.first, a.n - 1 do
         at[0] = i
-        r["\255i"] = i
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
         if fn(r) then pass[i] = 1 else pass[i] = 0 end
     end
 end]], ffi, row, put, host)
@@ -321,12 +331,13 @@ end]], ffi, row, put, host)
 door.template("row.where_some", begin .. [[
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
-    start(a)
+    local rows, layout = start(a)
     local pass, at, some = a.pass, a.at, a.some
     for k = a.first, a.n - 1 do
         at[0] = k
         local i = some[k]
-        r["\255i"] = i
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
         if fn(r) then pass[i] = 1 else pass[i] = 0 end
     end
 end]], ffi, row, put, host)
@@ -334,13 +345,14 @@ end]], ffi, row, put, host)
 door.template("row.map", begin .. [[
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
-    start(a)
+    local rows, layout = start(a)
     local out, at, arena = a.out, a.at, a.arena
     for i = a.first, a.n - 1 do
         at[0] = i
-        r["\255i"] = i
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
         local v = fn(r)
-        if not put(out + i, v, arena) then host.put(arg, i, v) end
+        if not put(out + i, v, arena) then host.put(i, v) end
     end
 end]], ffi, row, put, host)
 
@@ -348,41 +360,40 @@ door.template("row.table", begin .. [[
 local is_row = row.is
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
-    start(a)
+    local rows, layout = start(a)
     local at = a.at
     for i = a.first, a.n - 1 do
         at[0] = i
-        r["\255i"] = i
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
         local v = fn(r)
         if type(v) == "table" or type(v) == "userdata" or is_row(v) then
-            host.put(arg, i, v)
+            host.put(i, v)
         else
             error("select gave a " .. row.type(v) .. " where a table is needed", 0)
         end
     end
 end]], ffi, row, put, host)
 
--- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. Each step
--- gets a row of its own, because what it returns may hold on to it. The last of the n places is the result's.
+-- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. The last of the n places is the result's.
 door.template("row.fold", begin .. [[
 local step, init, copy = fn.step, fn.init, row.copy
 local folded
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
-    start(a)
+    local rows, layout = start(a)
     local at, last = a.at, a.n - 1
-    local rows, layout = a.rows, a.layout
     if a.first == 0 then folded = copy(init) end
     for i = a.first, last - 1 do
         at[0] = i
-        local each = row.new()
-        each["\255b"], each["\255layout"], each["\255i"] = rows, layout, i
-        folded = step(folded, each)
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
+        folded = step(folded, r)
     end
     at[0] = last
     local v = folded
     folded = nil
-    if not put(a.out, v, a.arena) then host.put(arg, 0, v) end
+    if not put(a.out, v, a.arena) then host.put(0, v) end
 end]], ffi, row, put, host)
 
 row.type = sandbox.type
