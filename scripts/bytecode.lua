@@ -150,6 +150,7 @@ local function read_dump(text)
     local self = setmetatable({ text = text, at = 1 }, reader)
     if self:bytes(3) ~= "\27LJ" or self:byte() ~= 2 then return nil end
     local flags = self:uleb()
+    -- 1: big endian, 2: no debug information, 4: FFI, 8: frames of two slots (arguments of a call start one higher).
     local stripped, big_endian = flags % 4 >= 2, flags % 2 == 1
     if big_endian then return nil end
     if not stripped then self:bytes(self:uleb()) end
@@ -161,7 +162,9 @@ local function read_dump(text)
         stack[#stack + 1] = self:prototype(stack, stripped)
         if self.at ~= stop then return nil end
     end
-    return stack[#stack]
+    local top = stack[#stack]
+    if top then top.gap = flags % 16 >= 8 and 2 or 1 end
+    return top
 end
 
 -- Whether this LuaJIT writes what is expected here: decided once, by a function whose code is known.
@@ -172,7 +175,7 @@ local function format_is_known()
         local child = ok and p and p.children[1]
         local found = {}
         for _, ins in ipairs(child and child.code or {}) do found[#found + 1] = ins.op end
-        known_format = table.concat(found, " "):match("^UGET TGETS TGETV ISNEN JMP KPRI JMP KPRI RET1$") ~= nil
+        known_format = table.concat(found, " "):match("^UGET TGETS TGETV ISEQN JMP KPRI JMP KPRI RET1$") ~= nil
             and child.constants[0] == "name" and child.numbers[0] == 7.5
     end
     return known_format

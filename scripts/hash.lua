@@ -133,10 +133,9 @@ function writer:fn(f)
         self:value(value)
     end
     self:put(")(")
-    local env = debug.getfenv(f)
     for _, name in ipairs(bytecode.globals(code)) do
         self:put(name .. "=")
-        if self.global then self:value(self.global(env, name)) end
+        if self.lookup then self:value(self.lookup(f, name)) end
     end
     self:put(")")
 end
@@ -147,7 +146,7 @@ function writer:finish() return hash.of(table.concat(self.out)) end
 
 local function hash_of(names, build)
     local w = hash.writer()
-    w.names, w.global = names.of, names.global
+    w.names, w.lookup = names.words, names.lookup
     build(w)
     return w:finish()
 end
@@ -157,15 +156,6 @@ local function plain(w, desc, keys)
         w:put(key .. ":")
         w:value(desc[key])
     end
-end
-
--- What the engine did not get from the user's own table keys is left out: lines, places, inputs.
-local function without(t, ...)
-    if not t then return nil end
-    local out = {}
-    for key, value in pairs(t) do out[key] = value end
-    for i = 1, select("#", ...) do out[select(i, ...)] = nil end
-    return out
 end
 
 -- The parts of a rule by what a change of them means for its state (engine/reload.h). Readers come after what they read.
@@ -204,15 +194,17 @@ local function parts(desc, names)
         plain(w, desc, { "having", "top", "early", "lateness", "late_to", "select", "key", "cooldown", "to", "time_format", "mode", "explain" })
         local m = desc.match
         w:value(m and { m.measures, m.rows_per_match } or false)
-        w:value(desc.process and without(desc.process, "at", "needs", "columns") or false)
+        local p = desc.process
+        if p and p.is_detect then w:value(desc.given.detect.options)
+        elseif p then w:value({ p.on_row, p.on_timer or false, p.ttl or 0 }) end
     end)
     return h
 end
 
 -- Sets version, state_hash, logic_hash and hashes of each rule (inputs first) and gives the version of the set.
--- settings.names: { of = value -> word of the vocabulary, global = function(env, name) -> value }.
+-- settings.functions: { words = value -> word of the vocabulary, lookup = function(f, name) -> value of a global }.
 function hash.versions(ordered, settings)
-    local names = settings.names or {}
+    local names = settings.functions or {}
     local all = {}
     for _, desc in ipairs(ordered) do
         local h = parts(desc, names)

@@ -6,6 +6,7 @@
 local check = require "check"
 local config = require "config"
 local fault = require "fault"
+local hash = require "hash"
 local locate = require "locate"
 local plan = require "plan"
 local rule = require "rule"
@@ -26,40 +27,45 @@ end
 local poison = setmetatable({ is = "poison" }, poison_meta)
 
 -- The environment of one file: the allow-list, the vocabulary, and its own globals. Unknown names become faults. The table
--- itself stays empty, so that every write is seen; seal() ends loading: from then on nothing can be written.
+-- itself stays empty, so that every write is seen. Gives it and { lookup = function(name), seal = function(freeze) }; sealing
+-- ends loading: from then on nothing can be written.
 local function environment(faults, path, words, candidates)
-    local base = sandbox.environment(faults)
-    local own = {}
+    local base, own = sandbox.environment(faults), {}
+    local function lookup(name)
+        local known = own[name]
+        if known == nil then known = words[name] end
+        if known == nil then known = base[name] end
+        return known
+    end
     local env = setmetatable({}, {
         __index = function(_, name)
-            local value = own[name]
-            if value == nil then value = words[name] end
-            if value == nil then value = base[name] end
-            if value ~= nil or type(name) ~= "string" then return value end
+            local known = lookup(name)
+            if known ~= nil or type(name) ~= "string" then return known end
             local info = debug.getinfo(2, "Sl")
-            faults:add(path, info and info.currentline or 0, "unknown name `%s`%s", name, fault.suggest(name, candidates()))
+            faults:add(path, info and info.currentline or 0, "unknown name `%s`%s", name, fault.suggest(name, candidates(own)))
             return poison
         end,
-        __newindex = function(_, name, value) own[name] = value end,
+        __newindex = function(_, name, given) own[name] = given end,
     })
     local function seal(freeze)
         local all = {}
-        for _, set in ipairs { base, getmetatable(words) and getmetatable(words).__index or {}, words, own } do
-            for name, value in pairs(set) do all[name] = value end
-        end
-        for name, value in pairs(own) do all[name] = freeze(value) end
+        for name, known in pairs(base) do all[name] = known end
+        for name, known in pairs(words) do all[name] = known end
+        for name, known in pairs(own) do all[name] = freeze(known) end
         setmetatable(env, {
             __index = all,
             __newindex = function(_, name) error(("rules cannot write globals: `%s`"):format(tostring(name)), 2) end,
+            __metatable = false,
         })
     end
-    return env, seal, own
+    return env, { lookup = lookup, seal = seal, own = own }
 end
 
-local function candidates_of(words, base)
+-- Every name that a file may use, for suggestions.
+local function candidates_of(...)
     local names, seen = {}, {}
-    for _, set in ipairs { words, base } do
-        for name in pairs(set) do
+    for i = 1, select("#", ...) do
+        for name in pairs((select(i, ...)) or {}) do
             if type(name) == "string" and not seen[name] then
                 seen[name] = true
                 names[#names + 1] = name
@@ -68,6 +74,19 @@ local function candidates_of(words, base)
     end
     table.sort(names)
     return names
+end
+
+-- What functions of the vocabulary are called: a value -> "string.find", "count".
+local function names_of(words)
+    local out = {}
+    for name, known in pairs(words) do
+        if type(known) == "function" or type(known) == "userdata" then out[known] = name end
+        local library = type(known) == "userdata" and sandbox.thaw(known)
+        for inner, fn in pairs(type(library) == "table" and library or {}) do
+            if type(fn) == "function" then out[fn] = name .. "." .. inner end
+        end
+    end
+    return out
 end
 
 local function is_rule_file(name)
@@ -85,8 +104,8 @@ local function run(state, file)
         file.state = "failed"
     end
     if not file.text then return failed(("%s:0: cannot be read: %s"):format(file.path, file.error or "no such file")) end
-    local words = setmetatable({ require = state.require }, { __index = state.words })
-    file.env, file.seal = environment(state.faults, file.path, words, state.candidates)
+    file.env, file.names = environment(state.faults, file.path, state.words, state.candidates)
+    state.by_env[file.env] = file
     local chunk, why = sandbox.load(file.text, "@" .. file.path, file.env)
     if not chunk then return failed(why) end
     local before = state.current
@@ -142,18 +161,29 @@ local function check_rules(state, found)
     end
 end
 
+-- What the analysis of functions asks about them.
+local function function_facts(state, words)
+    local function file_of(f) return state.by_env[debug.getfenv(f)] end
+    return {
+        faults = state.faults, words = words, checked = {},
+        is_user = function(f) return file_of(f) ~= nil end,
+        lookup = function(f, name)
+            local file = file_of(f)
+            return file and file.names.lookup(name)
+        end,
+        candidates = function() return state.candidates() end,
+    }
+end
+
 -- files: texts sorted by name. settings: { sources = checked sources, add = function(fn, info) -> number, only = name of a
 -- single rule file or nil }. Gives the plan and the faults (loader's fault list); warnings are { file, line, text }.
 function loader.load(files, settings)
     local faults, found, warnings = fault.new(), {}, {}
-    local state = { faults = faults, files = files, used = {} }
+    local state = { faults = faults, files = files, used = {}, by_env = {} }
     state.words = rule.vocabulary(faults, found, function() return state.current end)
-    state.require = require_in(state)
+    state.words.require = require_in(state)
     local base = sandbox.environment(faults)
-    state.candidates = function()
-        state.known = state.known or candidates_of(state.words, base)
-        return state.known
-    end
+    state.candidates = function(own) return candidates_of(own, state.words, base) end
     local any = false
     for _, file in ipairs(files) do
         if (settings.only and file.name == settings.only) or (not settings.only and is_rule_file(file.name)) then
@@ -163,12 +193,14 @@ function loader.load(files, settings)
     end
     if not any and settings.from then faults:add(settings.from, 0, "no rule file (*.lua) was found") end
     check_rules(state, found)
+    local words = names_of(base)
+    for known, name in pairs(names_of(state.words)) do words[known] = name end
     local made = plan.make(found, {
-        faults = faults, sources = settings.sources, add = settings.add, versions = settings.versions or require("hash").versions,
+        faults = faults, sources = settings.sources, add = settings.add, versions = hash.versions, functions = function_facts(state, words),
         warn = function(desc, path, text) warnings[#warnings + 1] = { file = desc.file, line = desc.at:line_of(path), text = text } end,
     })
     for _, file in ipairs(state.used) do
-        if file.seal then file.seal(sandbox.freeze) end
+        if file.names then file.names.seal(sandbox.freeze) end
     end
     made.used = state.used
     return made, faults, warnings
@@ -184,7 +216,7 @@ function loader.load_config(path, text, host)
     if state.folder == "./" then state.folder = "" end
     local words = config.vocabulary(state)
     local base = sandbox.environment(faults)
-    local env = environment(faults, path, words, function() return candidates_of(words, base) end)
+    local env = environment(faults, path, words, function(own) return candidates_of(own, words, base) end)
     local chunk, why = sandbox.load(text, "@" .. path, env)
     if not chunk then
         faults:add_error(why, path, 1)

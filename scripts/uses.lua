@@ -1,5 +1,9 @@
 -- uses: which columns each function and clause of a rule reads, and from that what the rule needs of its input.
 
+local code = require "code"
+local fault = require "fault"
+local flow = require "flow"
+
 local uses = {}
 
 local function add_all(set, names)
@@ -42,13 +46,55 @@ local function functions(desc)
 end
 uses.functions = functions
 
--- desc.reads: what -> { columns = set, all = bool }; desc.memo: what -> the one column a pure function reads.
-function uses.analyse(desc, settings)
-    desc.reads, desc.memo, desc.history_free = {}, {}, false
-    for _, entry in ipairs(functions(desc)) do
-        desc.reads[entry.what] = { columns = {}, all = true }
+-- Names that the row, the pattern or m do not have.
+local function check_names(desc, entry, read, faults)
+    local function each(found, report)
+        for _, name in ipairs(uses.sorted(found)) do report(name, found[name]) end
     end
-    _ = settings
+    if not entry.rows.open then
+        each(read.columns, function(name, at)
+            if not entry.rows.set[name] then
+                faults:add(at.file, at.line, "`%s` of `%s`: there is no column `%s`%s", entry.what, desc.name, name,
+                    fault.suggest(name, entry.rows.list))
+            end
+        end)
+    end
+    each(read.unknown_m, function(name, at)
+        faults:add(at.file, at.line, "`%s` of `%s`: `m` has no function `%s`%s", entry.what, desc.name, name,
+            fault.suggest(name, uses.sorted(flow.m_functions)))
+    end)
+    if not desc.match then return end
+    local known = { ["*"] = true }
+    add_all(known, desc.match.labels)
+    each(read.labels, function(name, at)
+        if not known[name] then
+            faults:add(at.file, at.line, "`%s` of `%s`: `%s` is no variable of the pattern%s", entry.what, desc.name, name,
+                fault.suggest(name, desc.match.labels))
+        end
+    end)
+end
+
+-- Whose result is looked at as a whole, not only whether it holds.
+local function gives_value(what)
+    return not (what == "where" or what == "having" or what:match("^define%."))
+end
+
+-- desc.reads: what -> what flow.lua found; desc.memo: what -> the one column that a pure predicate reads.
+function uses.analyse(desc, settings)
+    desc.reads, desc.memo, desc.history_free = {}, {}, desc.match ~= nil
+    for _, entry in ipairs(functions(desc)) do
+        code.check(entry.fn, settings.functions)
+        local read = flow.analyse(entry.fn, entry.parameters, settings.functions)
+        if read.returns_row and gives_value(entry.what) then read.all = true end
+        check_names(desc, entry, read, settings.faults)
+        local one = next(read.columns)
+        if entry.what == "where" and read.pure and not read.all and one and next(read.columns, one) == nil
+            and next(read.facts) == nil then
+            desc.memo.where = one
+        end
+        if entry.what:match("^define%.") and (read.history or read.all) then desc.history_free = false end
+        desc.reads[entry.what] = read
+    end
 end
 
 -- Columns of the rows after unnest that the operator and the clauses before it use.
