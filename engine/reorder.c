@@ -81,10 +81,17 @@ static void key_write(buf_t *b, const passage_t *p, uint32_t row) {
         cell_key(b, batch_cell(rows, (uint32_t)p->from, row));
 }
 
+/* The same position twice: both rows stay, in order of arrival; what arrives now comes after all that wait. */
+static void key_count(buf_t *b, uint32_t n) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_add_char(b, (char)(n >> shift));
+}
+
 static slice_t turn_key(const passage_t *p, turn_t *t) {
     if (!t->key.s) {
         buf_t b = {0};
         key_write(&b, p, t->row);
+        key_count(&b, UINT32_MAX);
         t->key = (slice_t){arena_dup(p->s->arena, b.s, b.len), b.len};
         buf_fini(&b);
     }
@@ -251,11 +258,10 @@ static void keep_row(passage_t *p, turn_t *t) {
     key_write(&key, p, t->row);
     int is_new = 0;
     size_t len = key.len;
-    store_entry_t *e = store_put(r->space, key.s, key.len, &is_new);
-    for (uint32_t n = 1; !is_new; n++) {      /* the same position twice: both rows stay, in order of arrival */
+    store_entry_t *e = NULL;
+    for (uint32_t n = 0; !is_new; n++) {
         key.len = len;
-        for (int shift = 24; shift >= 0; shift -= 8)
-            buf_add_char(&key, (char)(n >> shift));
+        key_count(&key, n);
         e = store_put(r->space, key.s, key.len, &is_new);
     }
     buf_fini(&key);

@@ -145,9 +145,9 @@ describe("process timers", function()
 
     it("of one key and of others fire in the order of their times", function()
         local p = new { by = { "id" }, on_row = [[function(r, state, emit)
-            if r.id == "a" then state:wake(10) state:wake(12, "second") else state:wake(11) end
+            if r.id == "a" then state:wake(10) state:wake(12, "second") else state:wake(13) end
         end]], on_timer = "function(state, time, emit) emit { time = time } end" }
-        assert.same({ '{"id":"a","time":10}', '{"id":"b","time":11}', '{"id":"a","time":12}' },
+        assert.same({ '{"id":"a","time":10}', '{"id":"a","time":12}', '{"id":"b","time":13}' },
             p:texts { { time = 0, id = "a" }, { time = 0, id = "b" }, { wm = 50 } })
     end)
 
