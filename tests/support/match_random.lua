@@ -41,7 +41,7 @@ function pattern(depth)
     return table.concat(choices, " | ")
 end
 
--- A condition: describe, and test(job, pos, start, labels, number), where row(pos) gives the row or nil, and raises "more"
+-- A condition: text, code (the body of a `define` function), and test(job, pos, start, labels, number), where row(pos) gives the row or nil, and raises "more"
 -- when it has not come. labels: { {name=} ... } from start to pos.
 local function count_of(labels, name)
     local n = 0
@@ -51,42 +51,45 @@ end
 local conditions = {
     function()
         local mask = random(2, 15)
-        return { text = "value in mask " .. mask, test = function(row, pos) return bit.band(bit.rshift(mask, row(pos).value), 1) == 1 end }
+        return { text = "value in mask " .. mask, code = ("return bit.band(bit.rshift(%d, row.value), 1) == 1"):format(mask), test = function(row, pos) return bit.band(bit.rshift(mask, row(pos).value), 1) == 1 end }
     end,
     function()
         local n = random(2)
-        return { text = "value < prev " .. n, test = function(row, pos)
+        return { text = "value < prev " .. n, code = ("local p = m.prev(%d) return p ~= nil and row.value < p.value"):format(n), test = function(row, pos)
             local before = pos >= n and row(pos - n)
             return before and row(pos).value < before.value or false
         end }
     end,
     function()
         local n = random(2)
-        return { text = "value >= next " .. n, test = function(row, pos)
+        return { text = "value >= next " .. n, code = ("local q = m.next_row(%d) return q ~= nil and row.value >= q.value"):format(n), test = function(row, pos)
             local behind = row(pos + n)
             return behind ~= nil and row(pos).value >= behind.value
         end }
     end,
     function()
         local var, most = pick(VARS), random(3)
-        return { text = "count " .. var .. " <= " .. most, looks = HISTORY, test = function(_, _, _, labels)
+        return { text = "count " .. var .. " <= " .. most, looks = HISTORY, var = var,
+            code = ('return m.count("%s") <= %d'):format(var, most), test = function(_, _, _, labels)
             return count_of(labels(), var) <= most
         end }
     end,
     function()
         local var = pick(VARS)
-        return { text = "value >= 2 or first label " .. var, looks = HISTORY, test = function(row, pos, _, labels)
+        return { text = "value >= 2 or first label " .. var, looks = HISTORY,
+            code = ('if row.value >= 2 then return true end return m.first("*")._label == "%s"'):format(var), test = function(row, pos, _, labels)
             if row(pos).value >= 2 then return true, 0 end
             return labels()[1].name == var
         end }
     end,
     function()
-        return { text = "odd number or value 1", looks = NUMBER, test = function(row, pos, _, _, number)
+        return { text = "odd number or value 1", looks = NUMBER,
+            code = "if row.value == 1 then return true end return m.match_number() % 2 == 1", test = function(row, pos, _, _, number)
             if row(pos).value == 1 then return true, 0 end
             return number % 2 == 1
         end }
     end,
-    function() return { text = "true", test = function() return true end } end,
+    function() return { text = "true", code = "return true", test = function() return true end } end,
 }
 
 -- kinds: how many of `conditions` may be taken (3: those that look at rows only).
