@@ -132,6 +132,10 @@ void decoder_predict(decoder_t *d, int on) {
     d->predicts = on;
 }
 
+void decoder_narrow(decoder_t *d) {
+    d->walk = walk_sse2;
+}
+
 /* --- event time --- */
 
 static int time_of_number(double ms, etime_t *out) {

@@ -71,6 +71,8 @@ void decoder_free(decoder_t *d);
 void decoder_name_topics(decoder_t *d, const char *const *names, uint32_t n);
 /* 0: every record by the generic way, nothing learned (for tests and measurements). */
 void decoder_predict(decoder_t *d, int on);
+/* The walk that every x86-64 can take, instead of the widest this processor has (likewise). */
+void decoder_narrow(decoder_t *d);
 /* latest: event times after it are bad ("event time too far ahead"); ETIME_MAX: no bound. */
 void decode_records(decoder_t *d, const record_t *records, uint32_t n, etime_t latest, arena_t *a, decoded_t *out);
 /* Event time of a cell: a number (by unit) or a timestamp string. 0 or ERR_INVALID. */

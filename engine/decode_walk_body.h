@@ -228,6 +228,8 @@ TARGET static const char *walk_object(walk_t *w, shape_node_t *node, const char 
         }
         if (!m)
             return p;
+        if (p < w->end && (unsigned char)*p <= ' ')
+            p = json_ws(p, w->end);   /* a learned text may be the beginning of one with more white space */
         edges = m->next;
         if (!m->node) {
             p = pass_value(w, p, depth + 1);
