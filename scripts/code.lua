@@ -29,7 +29,7 @@ local function scan(f, proto, chain, source, settings)
             local name = proto.constants[ins.d]
             if settings.lookup(f, name) == nil then
                 local file, line = place(proto, pc, source)
-                settings.faults:add(file, line, "unknown name `%s`%s", name, fault.suggest(name, settings.candidates()))
+                settings.faults:add(file, line, "unknown name `%s`%s", name, fault.suggest(name, settings.candidates(f)))
             end
         elseif ins.op == "GSET" then
             local file, line = place(proto, pc, source)

@@ -76,6 +76,15 @@ local function candidates_of(...)
     return names
 end
 
+-- Names that a text gives to locals, wherever: enough to suggest one that was misspelt.
+local function locals_of(text)
+    local names = {}
+    for name in text:gmatch("local%s+([%a_][%w_]*)") do names[name] = true end
+    for name in text:gmatch("local%s+function%s+([%a_][%w_]*)") do names[name] = true end
+    names["function"] = nil
+    return names
+end
+
 -- What functions of the vocabulary are called: a value -> "string.find", "count".
 local function names_of(words)
     local out = {}
@@ -171,7 +180,10 @@ local function function_facts(state, words)
             local file = file_of(f)
             return file and file.names.lookup(name)
         end,
-        candidates = function() return state.candidates() end,
+        candidates = function(f)
+            local file = file_of(f)
+            return state.candidates(file and file.names.own, locals_of(file and file.text or ""))
+        end,
     }
 end
 
@@ -183,7 +195,7 @@ function loader.load(files, settings)
     state.words = rule.vocabulary(faults, found, function() return state.current end)
     state.words.require = require_in(state)
     local base = sandbox.environment(faults)
-    state.candidates = function(own) return candidates_of(own, state.words, base) end
+    state.candidates = function(own, locals) return candidates_of(own or {}, locals or {}, state.words, base) end
     local any = false
     for _, file in ipairs(files) do
         if (settings.only and file.name == settings.only) or (not settings.only and is_rule_file(file.name)) then

@@ -289,7 +289,9 @@ function types.match(at, path, value)
     if not subsets(at, out, variables, known, all) then clean = false end
     if out.after_match and not after_match(at, out, known, all) then clean = false end
     out.variables, out.labels = names, all
-    if next(bad) or not clean then return nil end
+    -- Also one with faults goes on, so that those in its functions are found too.
+    out.define, out.measures, out.partition_by = out.define or {}, out.measures or {}, out.partition_by or {}
+    out.broken = next(bad) ~= nil or not clean
     return out
 end
 
