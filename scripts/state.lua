@@ -147,7 +147,7 @@ write = function(b, v, depth)
     elseif kind == "userdata" then write(b, sandbox.thaw(v), depth)
     elseif kind == "cdata" and row.is_timestamp(v) then
         b:u8(TIME)
-        b:double(v.ms)
+        b:double(row.ms(v))
     elseif kind == "cdata" and row.is(v) then write_table(b, row.table(v), depth)
     else error("state cannot keep a " .. sandbox.type(v), 0) end
 end
