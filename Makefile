@@ -95,7 +95,7 @@ $(OUT)/inputs: FORCE
 	@echo '$(SOURCES) $(SCRIPTS)' | cmp -s - $@ || echo '$(SOURCES) $(SCRIPTS)' > $@
 $(OUT)/version.h: FORCE
 	@mkdir -p $(OUT)
-	@printf '#define ANANAS_VERSION "%s"\n#define ANANAS_REVISION "%s"\n' '$(VERSION)' '$(REVISION)' > $@.new
+	@printf '#define ANANAS_VERSION "%s"\n#define ANANAS_REVISION "%s"\n#define ANANAS_DATA "%s"\n' '$(VERSION)' '$(REVISION)' '$(PREFIX)/share/ananas' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # Debian packages, by purpose; a stamp each makes the second time free.

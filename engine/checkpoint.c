@@ -234,6 +234,11 @@ void checkpoint_set_texts(checkpoint_t *cp, const rule_texts_t *texts, const cha
     cp->texts_due = 1;
 }
 
+void checkpoint_keep_version(checkpoint_t *cp, const char *version) {
+    buf_clear(&cp->version);
+    buf_add_str(&cp->version, version);
+}
+
 int64_t checkpoint_last_ms(const checkpoint_t *cp) { return cp->last_ms; }
 
 /* ---- rule texts as bytes ---- */

@@ -75,7 +75,7 @@ int command_replay(const options_t *o, log_t *log) {
         faults_fini(&faults);
         return EXIT_FAULT;
     }
-    task_options_t options = {l.config, log, load_limits(l.config)};
+    task_options_t options = {.config = l.config, .log = log, .limits = load_limits(l.config)};
     replay_t r = {.config = l.config, .log = log, .flush = !options_get(o, "no-flush")};
     r.task = task_new(&options, l.script, l.plan);
     l.script = NULL;

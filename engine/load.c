@@ -16,7 +16,8 @@ static char *beside(const char *config_path, const char *path) {
     return mem_printf("%.*s/%s", (int)(slash - config_path), config_path, path);
 }
 
-static int load_config(const char *path, log_t *log, config_t **out, faults_t *faults) {
+/* text NULL: the file of that path. */
+static int load_config(const char *path, const char *text, log_t *log, config_t **out, faults_t *faults) {
     script_limits_t limits = {.time_ms = 5000, .memory = 64u << 20, .jit = 1};
     script_t *script = NULL;
     error_t e = {0};
@@ -24,7 +25,8 @@ static int load_config(const char *path, log_t *log, config_t **out, faults_t *f
         faults_add(faults, path, 0, "%s", e.text);
         return e.code;
     }
-    int rc = script_load_config(script, path, out, faults);
+    int rc = text ? script_load_config_text(script, path, text, strlen(text), out, faults)
+                  : script_load_config(script, path, out, faults);
     script_close(script);
     return rc;
 }
@@ -46,10 +48,9 @@ int load_rules(const config_t *config, const char *rules, log_t *log, script_t *
     return rc;
 }
 
-int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
-    const char *path = config_path ? config_path : "ananas.lua";
+static int load_both(const char *path, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
     *out = (loaded_t){0};
-    int rc = load_config(path, log, &out->config, faults);
+    int rc = load_config(path, text, log, &out->config, faults);
     if (rc)
         return rc;
     out->rules = rules ? mem_strdup(rules) : beside(path, out->config->rules);
@@ -57,6 +58,14 @@ int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *o
     if (rc)
         load_fini(out);
     return rc;
+}
+
+int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
+    return load_both(config_path ? config_path : "ananas.lua", NULL, rules, log, out, faults);
+}
+
+int load_all_text(const char *name, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
+    return load_both(name, text, rules, log, out, faults);
 }
 
 void load_fini(loaded_t *l) {

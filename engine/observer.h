@@ -12,6 +12,7 @@ struct observer {
     void (*tick)(observer_t *o, const task_t *t);                            /* every turn of the loop; t NULL: standing by */
     void (*reloaded)(observer_t *o, const task_t *t, int ok, const char *text);
     int (*wants_reload)(observer_t *o);                                      /* somebody asked by HTTP */
-    void (*lag)(observer_t *o, uint32_t source, int32_t topic, int32_t partition, int64_t records);
+    int (*wants_stop)(observer_t *o);                                        /* the demo has shown all its orders */
+    void (*progress)(observer_t *o, const position_t *at, uint32_t n);        /* next offsets, after a step */
 };
 #endif

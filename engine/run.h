@@ -10,11 +10,11 @@
 
 typedef struct run_options {
     log_t *log;
-    loaded_t *loaded;                /* script and plan are taken over */
-    const char *config_path;
+    const config_t *config;
+    const plan_t *plan;              /* for the topics it writes to */
+    const char *rules;               /* path */
     int grouped;                     /* 0: no group, no committed offsets (the demo's embedded broker) */
     int topics_exist;                /* 1: nothing is made on the broker */
-    uint64_t stop_after;             /* records; 0: until stopped */
     observer_t *observer;            /* is told what happens (terminal, HTTP); may be NULL */
 } run_options_t;
 

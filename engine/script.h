@@ -33,6 +33,7 @@ fn_t script_load_function(script_t *s, const char *name, const char *text, const
 /* Loading. Each reports every fault it finds; 0, or ERR_INVALID when there was one. `from` may be a file or a folder.
  * The rules' texts are kept, so that script_reopen and the changelog can have them. */
 int script_load_config(script_t *s, const char *path, config_t **out, faults_t *faults);
+int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out, faults_t *faults);
 int script_load_rules(script_t *s, const char *from, const config_t *config, plan_t **out, faults_t *faults);
 /* The same from texts (file name, content), as kept by script_texts. */
 typedef struct rule_text {

@@ -165,19 +165,13 @@ static char *read_text(const char *path, size_t *len) {
     return NULL;
 }
 
-int script_load_config(script_t *s, const char *path, config_t **out, faults_t *faults) {
+int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out, faults_t *faults) {
     *out = NULL;
-    size_t len = 0, before = faults->n;
-    char *text = read_text(path, &len);
-    if (!text) {
-        faults_add(faults, path, 0, "cannot be read: %s", strerror(errno));
-        return ERR_INVALID;
-    }
+    size_t before = faults->n;
     loading_t l = {.s = s, .path = path, .text = text, .len = len, .faults = faults};
     int rc = script_protect(s, load_body, &l);
     if (rc == 0)
         rc = script_protect(s, copy_body, &l);
-    mem_free(text);
     if (rc != 0)
         faults_add(faults, path, 0, "loading was %s", script_error(s));
     for (size_t i = before; i < faults->n; i++)
@@ -188,4 +182,17 @@ int script_load_config(script_t *s, const char *path, config_t **out, faults_t *
     }
     config_free(l.config);
     return rc == ERR_RUNAWAY ? rc : ERR_INVALID;
+}
+
+int script_load_config(script_t *s, const char *path, config_t **out, faults_t *faults) {
+    size_t len = 0;
+    char *text = read_text(path, &len);
+    if (!text) {
+        *out = NULL;
+        faults_add(faults, path, 0, "cannot be read: %s", strerror(errno));
+        return ERR_INVALID;
+    }
+    int rc = script_load_config_text(s, path, text, len, out, faults);
+    mem_free(text);
+    return rc;
 }

@@ -25,6 +25,12 @@ typedef struct event {
     const char *reason;
 } event_t;
 
+typedef struct position {
+    int32_t topic;               /* index into the task's topic names */
+    int32_t partition;
+    int64_t offset;              /* the next one to read */
+} position_t;
+
 typedef struct source source_t;
 struct source {
     /* Up to max events; waits at most timeout_ms for the first. Count, 0: nothing now, or a negative ERR_*. *end = 1

@@ -69,9 +69,10 @@ static void ask_end(source_kafka_t *s, uint32_t turn) {
     pthread_mutex_lock(&s->lock);
     int known = s->n_parts > 0;
     position_t at = known ? s->parts[turn % s->n_parts].at : (position_t){0};
+    const char *topic = known ? s->topics[at.topic] : NULL;
     pthread_mutex_unlock(&s->lock);
     int64_t low, high;
-    if (!known || rd_kafka_query_watermark_offsets(s->rk, s->topics[at.topic], at.partition, &low, &high, 1000))
+    if (!known || rd_kafka_query_watermark_offsets(s->rk, topic, at.partition, &low, &high, 1000))
         return;
     pthread_mutex_lock(&s->lock);
     partition_t *p = part_find(s, at.topic, at.partition);
@@ -342,6 +343,13 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     rd_kafka_resp_err_t err = rd_kafka_assign(s->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     return err ? error_set(e, ERR_KAFKA, "cannot read the assigned partitions: %s", rd_kafka_err2str(err)) : 0;
+}
+
+void source_kafka_set_topics(source_t *base, const char *const *topics) {
+    source_kafka_t *s = (source_kafka_t *)base;
+    pthread_mutex_lock(&s->lock);
+    s->topics = topics;
+    pthread_mutex_unlock(&s->lock);
 }
 
 const position_t *source_kafka_positions(const source_t *base, uint32_t *n) {

@@ -10,16 +10,12 @@
 #include "conf_kafka.h"
 #include "source.h"
 
-typedef struct position {
-    int32_t topic;               /* index into the task's topic names */
-    int32_t partition;
-    int64_t offset;              /* the next one to read */
-} position_t;
-
 int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, const char *const *topics,
                       const clock_source_t *clock, error_t *e);
 /* Reads these partitions from now on, and nothing else. Those that were idle stay idle until their next record. */
 int source_kafka_assign(source_t *s, const position_t *at, uint32_t n, error_t *e);
+/* The same names at another place, when the first are about to go. */
+void source_kafka_set_topics(source_t *s, const char *const *topics);
 /* Next offsets after the last poll, sorted by (topic, partition); borrowed until the next call. */
 const position_t *source_kafka_positions(const source_t *s, uint32_t *n);
 /* Records not read yet, by the last known end; -1: not known. Any thread. */

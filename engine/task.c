@@ -49,21 +49,21 @@ struct task {
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static void topics_init(task_t *t, const config_t *c) {
-    size_t cap = 0;
+char **task_topics_new(const config_t *c) {
+    char **topics = NULL;
+    size_t cap = 0, n = 0, kept = 0;
     for (uint32_t i = 0; i < c->n_sources; i++)
         for (uint32_t k = 0; k < c->sources[i].topics.n; k++) {
-            mem_grow(&t->topics, &cap, t->n_topics + 2, sizeof *t->topics);
-            t->topics[t->n_topics++] = c->sources[i].topics.at[k];
+            mem_grow(&topics, &cap, n + 1, sizeof *topics);
+            topics[n++] = c->sources[i].topics.at[k];
         }
-    mem_grow(&t->topics, &cap, t->n_topics + 1, sizeof *t->topics);
-    qsort(t->topics, t->n_topics, sizeof *t->topics, by_name);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < t->n_topics; i++)
-        if (n == 0 || strcmp(t->topics[n - 1], t->topics[i]) != 0)
-            t->topics[n++] = t->topics[i];
-    t->n_topics = n;
-    t->topics[n] = NULL;
+    mem_grow(&topics, &cap, n + 1, sizeof *topics);
+    qsort(topics, n, sizeof *topics, by_name);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || strcmp(topics[kept - 1], topics[i]) != 0)
+            topics[kept++] = topics[i];
+    topics[kept] = NULL;
+    return topics;
 }
 
 static void source_init(task_t *t, source_run_t *s, const source_spec_t *spec) {
@@ -205,8 +205,10 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     t->plan = plan;
     arena_init(&t->arena);
     t->intern = intern_new(INTERN_SYMBOLS, INTERN_BYTES);
-    t->store = store_new((size_t)o->config->max_state);
-    topics_init(t, o->config);
+    t->store = o->store ? o->store : store_new((size_t)o->config->max_state);
+    t->topics = task_topics_new(o->config);
+    while (t->topics[t->n_topics])
+        t->n_topics++;
     t->sources = mem_zalloc((o->config->n_sources + 1) * sizeof *t->sources);
     for (uint32_t i = 0; i < o->config->n_sources; i++)
         source_init(t, &t->sources[i], &o->config->sources[i]);
@@ -565,6 +567,7 @@ int task_load_meta(task_t *t, reader_t *r) {
 
 store_t *task_store(task_t *t) { return t->store; }
 const plan_t *task_plan(const task_t *t) { return t->plan; }
+const rule_texts_t *task_texts(const task_t *t) { return script_texts(t->script); }
 const char *const *task_topics(const task_t *t) { return (const char *const *)t->topics; }
 uint32_t task_n_sources(const task_t *t) { return t->options.config->n_sources; }
 const watermark_t *task_watermark(const task_t *t, uint32_t source) { return &t->sources[source].watermark; }

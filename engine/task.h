@@ -17,6 +17,7 @@ typedef struct task_options {
     const config_t *config;       /* outlives the task */
     log_t *log;
     script_limits_t limits;       /* for scripts the task opens itself, after a runaway */
+    store_t *store;               /* restored state, taken over; NULL: it starts with none */
 } task_options_t;
 
 /* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
@@ -42,8 +43,11 @@ void task_save_meta(const task_t *t, buf_t *b);          /* watermarks and idlen
 int task_load_meta(task_t *t, reader_t *r);
 
 const plan_t *task_plan(const task_t *t);
+const rule_texts_t *task_texts(const task_t *t);         /* of the rules that run */
 const char *const *task_topics(const task_t *t);         /* sorted; NULL-terminated */
 int32_t task_topic(const task_t *t, slice_t name);       /* index or -1 */
+/* The sorted topic names of a configuration, NULL-terminated; the list is the caller's, the strings are not. */
+char **task_topics_new(const config_t *c);
 int32_t task_topics_find(const char *const *topics, slice_t name);
 /* Partition-level progress for lag, /rules and metrics. */
 uint32_t task_n_sources(const task_t *t);

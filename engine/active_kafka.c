@@ -1,0 +1,336 @@
+#include "active_kafka.h"
+
+#include <stdlib.h>
+
+#include "mem.h"
+#include "resume.h"
+#include "topics_kafka.h"
+
+#define ACTIVE_EVENTS 4096
+#define ACTIVE_WAIT_MS 100
+#define ASK_MS 30000
+
+struct active {
+    active_options_t o;
+    task_t *task;
+    source_t *source;
+    checkpoint_t *checkpoint;
+    event_t *events;
+    mono_t committed_at;
+    int uncommitted;                 /* something happened since */
+    uint64_t records;
+    position_t *safe;                /* positions at the last commit, to go back to */
+    uint32_t n_safe;
+    buf_t safe_meta;
+};
+
+/* ---- where to read ---- */
+
+typedef struct partitions { position_t *at; uint32_t n; size_t cap; } partitions_t;
+
+static int list_partitions(const active_t *a, const char *const *topics, partitions_t *out, error_t *e) {
+    for (int32_t t = 0; topics[t]; t++) {
+        int n = topics_partitions(source_kafka_client(a->source), topics[t], ASK_MS, e);
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return error_set(e, ERR_INVALID, "topic \"%s\" does not exist; a source reads it. Make it, or mend the name", topics[t]);
+        for (int32_t p = 0; p < n; p++) {
+            mem_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
+            out->at[out->n++] = (position_t){t, p, RESUME_NONE};
+        }
+    }
+    return 0;
+}
+
+static int ask_committed(const active_t *a, const char *const *topics, partitions_t *p, error_t *e) {
+    if (!a->o.member)
+        return 0;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)p->n);
+    for (uint32_t i = 0; i < p->n; i++)
+        rd_kafka_topic_partition_list_add(list, topics[p->at[i].topic], p->at[i].partition);
+    rd_kafka_resp_err_t err = rd_kafka_committed(source_kafka_client(a->source), list, ASK_MS);
+    for (uint32_t i = 0; i < p->n && !err; i++)
+        p->at[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : RESUME_NONE;
+    rd_kafka_topic_partition_list_destroy(list);
+    return err ? error_set(e, ERR_AGAIN, "cannot ask for the group's committed offsets: %s", rd_kafka_err2str(err)) : 0;
+}
+
+static int64_t state_offset(const changelog_meta_t *m, const char *topic, int32_t partition) {
+    for (uint32_t i = 0; i < m->n; i++)
+        if (m->at[i].partition == partition && strcmp(m->at[i].topic, topic) == 0)
+            return m->at[i].offset;
+    return RESUME_NONE;
+}
+
+static start_kind_t start_of(const config_t *c, const char *topic) {
+    for (uint32_t i = 0; i < c->n_sources; i++)
+        if (names_index(&c->sources[i].topics, topic) >= 0)
+            return c->sources[i].start;
+    return START_EARLIEST;
+}
+
+/* Turns the group's offsets into the offsets to read from. */
+static int resume_all(const active_t *a, const char *const *topics, partitions_t *p, const changelog_found_t *found, error_t *e) {
+    char *changelog = changelog_topic(a->o.config);
+    int rc = 0;
+    for (uint32_t i = 0; i < p->n && rc == 0; i++) {
+        resume_facts_t f = {.topic = topics[p->at[i].topic], .partition = p->at[i].partition, .committed = p->at[i].offset,
+                            .has_state = found->meta.present, .start = start_of(a->o.config, topics[p->at[i].topic]),
+                            .delivery = a->o.config->delivery, .changelog = changelog, .group = a->o.config->group_id};
+        f.state = state_offset(&found->meta, f.topic, f.partition);
+        rd_kafka_resp_err_t err =
+            rd_kafka_query_watermark_offsets(source_kafka_client(a->source), f.topic, f.partition, &f.low, &f.high, ASK_MS);
+        const char *note = NULL;
+        if (err)
+            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", f.topic, f.partition, rd_kafka_err2str(err));
+        else
+            rc = resume_offset(&f, &p->at[i].offset, &note, e);
+        if (note)
+            log_say(a->o.log, LOG_WARN, "engine", "%s/%d %s", f.topic, f.partition, note);
+    }
+    mem_free(changelog);
+    return rc;
+}
+
+/* ---- state ---- */
+
+/* The rules that the state belongs to, when they are not those of today: what runs first, until the reload. */
+static int load_old(const active_t *a, const changelog_found_t *found, const plan_t *today, script_t **script, plan_t **plan) {
+    if (found->texts.len == 0 || slice_eq(buf_slice(&found->meta.version), slice_of(today->version)))
+        return 0;
+    script_limits_t limits = load_limits(a->o.config);
+    reader_t r = reader_of(found->texts.s, found->texts.len);
+    rule_texts_t texts = {0};
+    faults_t faults = {0};
+    error_t e = {0};
+    int ok = texts_load(&r, &texts) == 0 && script_open(script, &limits, a->o.log, &e) == 0;
+    if (ok && script_load_texts(*script, &texts, a->o.config, plan, &faults)) {
+        log_say(a->o.log, LOG_WARN, "rules", "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
+                faults.n ? faults.at[0].text : "no reason given");
+        script_close(*script);
+        ok = 0;
+    }
+    faults_fini(&faults);
+    texts_fini(&texts);
+    return ok;
+}
+
+static int load_today(const active_t *a, script_t **script, plan_t **plan, error_t *e) {
+    faults_t faults = {0};
+    int rc = load_rules(a->o.config, a->o.rules, a->o.log, script, plan, &faults);
+    if (rc)
+        rc = error_set(e, ERR_INVALID, "%s:%d: %s (and %zu more faults)", faults.at[0].file, faults.at[0].line, faults.at[0].text,
+                       faults.n - 1);
+    faults_fini(&faults);
+    return rc;
+}
+
+static int make_task(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
+    script_t *script, *old_script = NULL;
+    plan_t *plan, *old_plan = NULL;
+    int rc = load_today(a, &script, &plan, e);
+    if (rc) {
+        store_free(store);
+        return rc;
+    }
+    int is_old = load_old(a, found, plan, &old_script, &old_plan);
+    task_options_t options = {.config = a->o.config, .log = a->o.log, .limits = load_limits(a->o.config), .store = store};
+    a->task = task_new(&options, is_old ? old_script : script, is_old ? old_plan : plan);
+    reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
+    if (found->meta.present && task_load_meta(a->task, &meta))
+        rc = error_set(e, ERR_INVALID, "the changelog's meta record cannot be read");
+    task_rebuild(a->task);
+    if (is_old)
+        task_reload(a->task, script, plan);
+    if (is_old || found->texts.len == 0)
+        checkpoint_set_texts(a->checkpoint, task_texts(a->task), task_plan(a->task)->version);
+    else
+        checkpoint_keep_version(a->checkpoint, task_plan(a->task)->version);
+    return rc;
+}
+
+static void remember(active_t *a) {
+    uint32_t n;
+    const position_t *at = source_kafka_positions(a->source, &n);
+    a->safe = mem_realloc(a->safe, (n + 1) * sizeof *a->safe);
+    memcpy(a->safe, at, n * sizeof *at);
+    a->n_safe = n;
+    buf_clear(&a->safe_meta);
+    task_save_meta(a->task, &a->safe_meta);
+    a->committed_at = clock_mono(&clock_system);
+    a->uncommitted = 0;
+}
+
+static int open_all(active_t *a, const char *const *topics, partitions_t *p, changelog_found_t *found, error_t *e) {
+    int rc = list_partitions(a, topics, p, e);
+    if (rc == 0)
+        rc = ask_committed(a, topics, p, e);
+    if (rc == 0)
+        rc = checkpoint_open(&a->checkpoint, a->o.config, a->o.kafka, a->o.member, a->o.task, e);
+    if (rc)
+        return rc;
+    store_t *store = store_new((size_t)a->o.config->max_state);
+    partitions_t had = {mem_alloc((p->n + 1) * sizeof *p->at), 0, 0};
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->at[i].offset != RESUME_NONE)
+            had.at[had.n++] = p->at[i];
+    rc = checkpoint_restore(a->checkpoint, had.at, had.n, topics, store, found, e);
+    mem_free(had.at);
+    if (rc == 0)
+        rc = resume_all(a, topics, p, found, e);
+    if (rc) {
+        store_free(store);
+        return rc;
+    }
+    if ((rc = make_task(a, store, found, e)))
+        return rc;
+    return source_kafka_assign(a->source, p->at, p->n, e);
+}
+
+int active_open(active_t **out, const active_options_t *o, error_t *e) {
+    active_t *a = mem_zalloc(sizeof *a);
+    partitions_t p = {0};
+    changelog_found_t found = {0};
+    a->o = *o;
+    a->events = mem_alloc(ACTIVE_EVENTS * sizeof *a->events);
+    char **topics = task_topics_new(o->config);
+    int rc = source_kafka_open(&a->source, o->config, o->kafka, (const char *const *)topics, &clock_system, e);
+    if (rc == 0)
+        rc = open_all(a, (const char *const *)topics, &p, &found, e);
+    if (rc == 0) {
+        source_kafka_set_topics(a->source, task_topics(a->task));
+        remember(a);
+    }
+    if (rc)
+        active_close(a);
+    else
+        *out = a;
+    mem_free(topics);
+    mem_free(p.at);
+    changelog_found_fini(&found);
+    return rc;
+}
+
+void active_close(active_t *a) {
+    if (!a)
+        return;
+    source_close(a->source);
+    checkpoint_close(a->checkpoint);
+    task_free(a->task);
+    mem_free(a->events);
+    mem_free(a->safe);
+    buf_fini(&a->safe_meta);
+    mem_free(a);
+}
+
+/* ---- going on ---- */
+
+/* The transaction was refused as a whole: everything since the last commit did not happen. */
+static int roll_back(active_t *a, error_t *e) {
+    log_say(a->o.log, LOG_WARN, "engine", "%s; rolled back to the last commit", e->text);
+    int rc = checkpoint_abort(a->checkpoint, e);
+    if (rc)
+        return rc;
+    task_abort(a->task);
+    reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);
+    if (task_load_meta(a->task, &meta))
+        return error_set(e, ERR_INTERNAL, "watermarks of the last commit cannot be read back");
+    a->uncommitted = 0;
+    a->committed_at = clock_mono(&clock_system);
+    return source_kafka_assign(a->source, a->safe, a->n_safe, e);
+}
+
+int active_commit(active_t *a, error_t *e) {
+    if (!a->uncommitted) {
+        a->committed_at = clock_mono(&clock_system);
+        return 0;
+    }
+    uint32_t n;
+    const position_t *at = source_kafka_positions(a->source, &n);
+    int rc = checkpoint_commit(a->checkpoint, a->task, at, n, e);
+    if (rc == ERR_ABORTED)
+        return roll_back(a, e);
+    if (rc)
+        return rc;
+    remember(a);
+    if (a->o.observer && a->o.observer->committed)
+        a->o.observer->committed(a->o.observer, a->task, checkpoint_last_ms(a->checkpoint));
+    return 0;
+}
+
+static uint32_t count_records(const event_t *events, uint32_t n) {
+    uint32_t records = 0;
+    for (uint32_t i = 0; i < n; i++)
+        records += events[i].kind == EVENT_RECORD;
+    return records;
+}
+
+static int step(active_t *a, uint32_t n, error_t *e) {
+    int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
+    const outbox_t *out = task_outbox(a->task);
+    uint32_t records = count_records(a->events, n);
+    error_t written = {0};
+    int rc = checkpoint_write(a->checkpoint, out, &written);
+    a->records += records;
+    a->uncommitted |= records > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
+    if (a->o.observer && a->o.observer->wrote)
+        a->o.observer->wrote(a->o.observer, a->task, out);
+    if (rc && !stop)
+        *e = written;
+    return stop ? stop : rc;
+}
+
+int active_turn(active_t *a, error_t *e) {
+    int64_t since = mono_diff_ms(clock_mono(&clock_system), a->committed_at);
+    int64_t left = a->o.config->commit_interval - since;
+    int wait = !a->uncommitted ? ACTIVE_WAIT_MS : left <= 0 ? 0 : left < ACTIVE_WAIT_MS ? (int)left : ACTIVE_WAIT_MS;
+    int end, rc = 0;
+    int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
+    if (n < 0)
+        return n;
+    if (n > 0)
+        rc = step(a, (uint32_t)n, e);
+    source_release(a->source);
+    if (rc == ERR_ABORTED)
+        return roll_back(a, e);
+    if (rc)
+        return rc;
+    if (n > 0 && a->o.observer && a->o.observer->progress) {
+        uint32_t k;
+        const position_t *at = source_kafka_positions(a->source, &k);
+        a->o.observer->progress(a->o.observer, at, k);
+    }
+    if (mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval)
+        rc = active_commit(a, e);
+    return rc;
+}
+
+static void log_positions(active_t *a) {
+    uint32_t n;
+    const position_t *at = source_kafka_positions(a->source, &n);
+    buf_t text = {0};
+    for (uint32_t i = 0; i < n; i++)
+        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition, (long long)at[i].offset);
+    log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s", task_plan(a->task)->version, buf_cstr(&text));
+    buf_fini(&text);
+}
+
+int active_reload(active_t *a, script_t *script, plan_t *plan, error_t *e) {
+    a->uncommitted = 1;
+    int rc = active_commit(a, e);
+    if (rc) {
+        script_close(script);
+        plan_free(plan);
+        return rc;
+    }
+    task_reload(a->task, script, plan);
+    checkpoint_set_texts(a->checkpoint, task_texts(a->task), task_plan(a->task)->version);
+    a->uncommitted = 1;
+    log_positions(a);
+    return active_commit(a, e);
+}
+
+const task_t *active_task(const active_t *a) { return a->task; }
+uint64_t active_records(const active_t *a) { return a->records; }
+source_t *active_source(active_t *a) { return a->source; }

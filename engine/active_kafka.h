@@ -1,0 +1,34 @@
+/* active_kafka: what a process has while it owns a task: the task, its reader and its checkpoint.
+ *
+ * Opening fences the owner before, restores state, decides where reading goes on and begins to read. Closing without a
+ * commit loses nothing: whoever opens next restores. One thread. */
+#ifndef ANANAS_ACTIVE_KAFKA_H
+#define ANANAS_ACTIVE_KAFKA_H
+#include "checkpoint.h"
+#include "load.h"
+#include "observer.h"
+
+typedef struct active active_t;
+
+typedef struct active_options {
+    const config_t *config;
+    const char *rules;               /* path */
+    log_t *log;
+    kafka_context_t *kafka;
+    member_t *member;                /* NULL: no group, offsets are not committed */
+    int32_t task;
+    observer_t *observer;
+} active_options_t;
+
+int active_open(active_t **out, const active_options_t *o, error_t *e);
+void active_close(active_t *a);
+/* One turn: poll, step, write, and commit when the interval is over. ERR_INVALID: cannot go on without a person; other
+ * errors: close, and open again. */
+int active_turn(active_t *a, error_t *e);
+int active_commit(active_t *a, error_t *e);
+/* Another rule set, between two commits. Takes over script and plan. */
+int active_reload(active_t *a, script_t *script, plan_t *plan, error_t *e);
+const task_t *active_task(const active_t *a);
+uint64_t active_records(const active_t *a);          /* read since it was opened */
+source_t *active_source(active_t *a);
+#endif

@@ -1,0 +1,203 @@
+#include "run.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "active_kafka.h"
+#include "command.h"
+#include "mem.h"
+#include "outputs_kafka.h"
+#include "reloader.h"
+#include "watch.h"
+
+typedef struct run {
+    const run_options_t *o;
+    log_t *log;
+    kafka_context_t kafka;
+    member_t *member;
+    active_t *active;            /* while this process owns the task */
+    int owns, failed;            /* failed: a commit inside a callback of the group did not succeed */
+    mono_t retry_at;             /* after a failure: not before this */
+    watch_t *watch;
+    reloader_t *reloader;
+} run_t;
+
+#define RETRY_MS 1000
+#define STANDBY_NS 20000000L
+
+/* Signals only set flags; the loop looks at them between two steps. */
+static _Atomic int stop_asked, reload_asked;
+
+static void on_signal(int sig) { atomic_store(sig == SIGHUP ? &reload_asked : &stop_asked, 1); }
+
+static void catch_signals(void) {
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+}
+
+/* ---- what the group says ---- */
+
+static void on_assigned(void *ctx, const int32_t *tasks, uint32_t n) {
+    run_t *r = ctx;
+    (void)tasks;
+    r->owns = n > 0;
+    log_say(r->log, LOG_INFO, "engine", n ? "this process is active" : "standing by: another process of the group is active");
+}
+
+static void on_revoked(void *ctx, int lost) {
+    run_t *r = ctx;
+    error_t e = {0};
+    r->owns = 0;
+    if (r->active && !lost && active_commit(r->active, &e))
+        log_say(r->log, LOG_WARN, "engine", "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
+    log_say(r->log, LOG_INFO, "engine", lost ? "lost the group; what was not committed is dropped" : "handed over");
+    active_close(r->active);
+    r->active = NULL;
+}
+
+/* ---- reload ---- */
+
+static void tell_reloaded(run_t *r, int ok, const char *text) {
+    if (r->o->observer && r->o->observer->reloaded)
+        r->o->observer->reloaded(r->o->observer, r->active ? active_task(r->active) : NULL, ok, text);
+}
+
+static int take_rules(run_t *r, script_t *script, plan_t *plan, error_t *e) {
+    if (!r->active || strcmp(plan->version, task_plan(active_task(r->active))->version) == 0) {
+        script_close(script); /* a standby reads the rules when it takes over */
+        plan_free(plan);
+        return 0;
+    }
+    int rc = outputs_ensure(r->o->config, plan, &r->kafka, &stop_asked, e);
+    if (rc && !r->o->topics_exist) {
+        log_say(r->log, LOG_ERROR, "rules", "not reloaded: %s; the old rules go on", e->text);
+        tell_reloaded(r, 0, e->text);
+        script_close(script);
+        plan_free(plan);
+        return 0;
+    }
+    rc = active_reload(r->active, script, plan, e);
+    if (rc == 0)
+        tell_reloaded(r, 1, "reloaded");
+    return rc;
+}
+
+static int reload_turn(run_t *r, error_t *e) {
+    int asked = atomic_exchange(&reload_asked, 0);
+    if (r->watch && watch_changed(r->watch, clock_mono(&clock_system)))
+        asked = 1;
+    if (r->o->observer && r->o->observer->wants_reload && r->o->observer->wants_reload(r->o->observer))
+        asked = 1;
+    if (asked)
+        reloader_start(r->reloader);
+    script_t *script;
+    plan_t *plan;
+    const char *text;
+    switch (reloader_poll(r->reloader, &script, &plan, &text)) {
+    case RELOAD_READY: return take_rules(r, script, plan, e);
+    case RELOAD_FAULTY:
+        log_say(r->log, LOG_ERROR, "rules", "not reloaded, the old rules go on: %s", text);
+        tell_reloaded(r, 0, text);
+        return 0;
+    case RELOAD_NOTHING:
+    case RELOAD_BUSY: break;
+    }
+    return 0;
+}
+
+/* ---- the loop ---- */
+
+static int activate(run_t *r, error_t *e) {
+    active_options_t options = {.config = r->o->config, .rules = r->o->rules, .log = r->log, .kafka = &r->kafka, .member = r->member,
+                                .observer = r->o->observer};
+    if (mono_diff_ms(clock_mono(&clock_system), r->retry_at) < 0)
+        return 0;
+    return active_open(&r->active, &options, e);
+}
+
+/* Anything indefinite: throw away what this process holds and restore. Only a person can mend ERR_INVALID. */
+static int recover(run_t *r, int rc, const error_t *e) {
+    active_close(r->active);
+    r->active = NULL;
+    if (rc == ERR_INVALID)
+        return rc;
+    log_say(r->log, LOG_WARN, "engine", "%s; starting again from the last commit", e->text);
+    r->retry_at = clock_mono(&clock_system);
+    r->retry_at.ns += (int64_t)RETRY_MS * 1000000;
+    return 0;
+}
+
+static int turn(run_t *r, error_t *e) {
+    int rc = r->member ? member_poll(r->member, e) : 0;
+    if (rc == 0)
+        rc = reload_turn(r, e);
+    if (rc == 0 && r->owns && !r->active)
+        rc = activate(r, e);
+    if (rc == 0 && r->active) {
+        rc = active_turn(r->active, e);
+    } else if (rc == 0) {
+        struct timespec nap = {0, STANDBY_NS};
+        nanosleep(&nap, NULL);
+    }
+    if (r->o->observer && r->o->observer->tick)
+        r->o->observer->tick(r->o->observer, r->active ? active_task(r->active) : NULL);
+    return rc ? recover(r, rc, e) : 0;
+}
+
+static int wants_stop(const run_t *r) {
+    if (atomic_load(&stop_asked))
+        return 1;
+    return r->o->observer && r->o->observer->wants_stop && r->o->observer->wants_stop(r->o->observer);
+}
+
+static int loop(run_t *r, error_t *e) {
+    int rc = 0;
+    while (rc == 0 && !wants_stop(r))
+        rc = turn(r, e);
+    if (rc == 0 && r->active)
+        rc = active_commit(r->active, e);
+    return rc;
+}
+
+static int open_all(run_t *r, error_t *e) {
+    const run_options_t *o = r->o;
+    int rc = o->topics_exist ? 0 : outputs_ensure(o->config, o->plan, &r->kafka, &stop_asked, e);
+    if (rc)
+        return atomic_load(&stop_asked) ? 0 : rc;
+    if (watch_open(&r->watch, o->rules, e))
+        log_say(r->log, LOG_WARN, "rules", "%s", e->text);
+    r->reloader = reloader_new(o->config, o->rules, r->log);
+    r->owns = !o->grouped;
+    if (!o->grouped)
+        return 0;
+    member_events_t events = {on_assigned, on_revoked, r};
+    char *topic = changelog_topic(o->config);
+    rc = member_open(&r->member, o->config, &r->kafka, topic, &events, e);
+    mem_free(topic);
+    return rc;
+}
+
+int run_engine(const run_options_t *o) {
+    run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}};
+    error_t e = {0};
+    catch_signals();
+    int rc = open_all(&r, &e);
+    if (rc == 0)
+        rc = loop(&r, &e);
+    active_close(r.active);
+    r.active = NULL;
+    r.owns = 0;
+    member_close(r.member);
+    reloader_free(r.reloader);
+    watch_close(r.watch);
+    if (rc == 0) {
+        log_say(o->log, LOG_INFO, "engine", "stopped");
+        return EXIT_OK;
+    }
+    log_say(o->log, LOG_ERROR, "engine", "%s", e.text);
+    return rc <= ERR_INTERNAL ? EXIT_INTERNAL : EXIT_FAULT;
+}
