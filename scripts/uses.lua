@@ -181,6 +181,14 @@ local function operator_needs(desc)
     return need, all
 end
 
+-- The input a row came from is a column of it where some function asks for that; it never goes on to readers.
+local function asks_from(desc)
+    for _, read in pairs(desc.reads) do
+        if read.facts._from then return true end
+    end
+    return false
+end
+
 -- Sets desc.needs (columns of the input), desc.needs_all, desc.asks (the same with the roots of unnest, for the rule
 -- that it reads), desc.operator_needs (nil: all), desc.intern. Readers come first.
 function uses.needs(desc)
@@ -225,6 +233,10 @@ function uses.needs(desc)
     for name in pairs(need) do desc.needs[name] = true end
     for _, path in ipairs(desc.unnest) do
         if desc.input.open or desc.input.set[path.root] then need[path.root] = true end
+    end
+    if asks_from(desc) then
+        desc.needs._from = true
+        if desc.operator_needs then table.insert(desc.operator_needs, "_from") end
     end
     add_all(desc.intern, desc.group_by)
     for name in pairs(desc.reads.where and desc.reads.where.columns or {}) do desc.intern[name] = true end
