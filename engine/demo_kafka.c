@@ -82,6 +82,8 @@ static int open_producer(demo_kafka_t *d, error_t *e) {
     }
     rd_kafka_conf_set_opaque(conf, d);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    /* The broker goes before its producer, which would complain about that on the terminal. */
+    rd_kafka_conf_set_log_cb(conf, NULL);
     char reason[200];
     d->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (d->producer)
