@@ -1,6 +1,7 @@
 #include "match_part.h"
 #include "mem.h"
 #include "rowpack.h"
+#include <stdlib.h>
 
 #define MAX_LOADED 20000         /* partitions in memory */
 #define SETTLE_EVERY 4096        /* while all of them are visited */
@@ -167,9 +168,10 @@ static etime_t saved_deadline(const store_entry_t *e) {
 }
 
 /* The bytes of the pack are the store's and stay where they are until the row is deleted. */
-static void take_pack(match_parts_t *ps, step_t *s, match_part_t *p, uint64_t seq, slice_t pack) {
+static void take_pack(match_parts_t *ps, step_t *s, match_part_t *p, uint64_t seq, store_entry_t *e) {
+    slice_t pack = entry_value(e);
     const batch_t *one = rowpack_read(s->arena, &pack, 1, &ps->rule->match->needs, s->topics, NULL);
-    match_window_add(&p->window, one);
+    match_window_add(&p->window, one, e);
     matcher_feed(p->matcher, seq, batch_origin(one, 0)->time);
 }
 
@@ -177,8 +179,9 @@ static void load_rows(match_parts_t *ps, step_t *s, match_part_t *p) {
     for (uint64_t seq = p->stored; seq < p->next; seq++) {
         row_key(ps, p, seq);
         store_entry_t *e = store_get(ps->rows, ps->key.s, ps->key.len);
-        if (e)
-            take_pack(ps, s, p, seq, entry_value(e));
+        if (!e)
+            abort();                 /* rows and keys change together */
+        take_pack(ps, s, p, seq, e);
     }
 }
 
@@ -251,7 +254,7 @@ int match_part_feed(match_parts_t *ps, step_t *s, match_part_t *p, const batch_t
     row_key(ps, p, p->next);
     store_entry_t *e = store_put(ps->rows, ps->key.s, ps->key.len, NULL);
     entry_set(ps->rows, e, ps->bytes.s, ps->bytes.len);
-    take_pack(ps, s, p, p->next++, entry_value(e));
+    take_pack(ps, s, p, p->next++, e);
     return 1;
 }
 
@@ -280,12 +283,8 @@ match_part_t *match_part_due(match_parts_t *ps, step_t *s, etime_t watermark) {
 
 static void free_rows(match_parts_t *ps, match_part_t *p) {
     uint64_t low = matcher_low(p->matcher);
-    for (; p->stored < low && p->stored < p->next; p->stored++) {
-        row_key(ps, p, p->stored);
-        store_entry_t *e = store_get(ps->rows, ps->key.s, ps->key.len);
-        if (e)
-            store_del(ps->rows, e);
-    }
+    for (; p->stored < low && p->stored < p->next; p->stored++)
+        store_del(ps->rows, match_window_source(&p->window, p->stored));
     match_window_drop(&p->window, p->stored);
 }
 

@@ -17,6 +17,7 @@ void match_window_fini(match_window_t *w) {
     mem_free(w->columns);
     mem_free(w->names);
     mem_free(w->origins);
+    mem_free(w->sources);
     mem_free(w->subs);
     mem_free(w->iota);
 }
@@ -39,6 +40,7 @@ static void to_front(match_window_t *w) {
     for (uint32_t i = 0; i < w->batch.n_columns; i++)
         memmove(w->held[i].cells, w->held[i].cells + w->head, n * sizeof(cell_t));
     memmove(w->origins, w->origins + w->head, n * sizeof *w->origins);
+    memmove(w->sources, w->sources + w->head, n * sizeof *w->sources);
     memmove(w->subs, w->subs + w->head, n * sizeof *w->subs);
     w->head = 0;
 }
@@ -48,6 +50,7 @@ static void grow(match_window_t *w) {
     for (uint32_t i = 0; i < w->batch.n_columns; i++)
         w->held[i].cells = mem_realloc(w->held[i].cells, cap * sizeof(cell_t));
     w->origins = mem_realloc(w->origins, cap * sizeof *w->origins);
+    w->sources = mem_realloc(w->sources, cap * sizeof *w->sources);
     w->subs = mem_realloc(w->subs, cap * sizeof *w->subs);
     w->iota = mem_realloc(w->iota, cap * sizeof *w->iota);
     for (size_t i = w->cap; i < cap; i++)
@@ -74,27 +77,33 @@ static uint32_t column_of(match_window_t *w, const char *name, uint32_t hint) {
     return n;
 }
 
-void match_window_add(match_window_t *w, const batch_t *row) {
-    if (w->head + w->batch.n == w->cap) {
+void match_window_add(match_window_t *w, const batch_t *row, void *source) {
+    uint32_t n_columns = w->batch.n_columns;
+    int moved = w->head + w->batch.n == w->cap;
+    if (moved) {
         if (w->head > w->batch.n)
             to_front(w);
         else
             grow(w);
     }
     size_t at = w->head + w->batch.n;
-    for (uint32_t i = 0; i < w->batch.n_columns; i++)
-        w->held[i].cells[at] = cell_null();
+    for (uint32_t i = 0; i < n_columns; i++)
+        w->held[i].cells[at].kind = CELL_NULL;
     for (uint32_t i = 0; i < row->n_columns; i++) {
         uint32_t c = column_of(w, row->names[i], i < w->batch.n_columns ? i : 0);
         w->held[c].cells[at] = *batch_cell(row, i, 0);
     }
+    w->sources[at] = source;
     w->origins[at] = *batch_origin(row, 0);
     w->subs[at] = row->sub[0];
     w->batch.open |= row->open;
     w->batch.n++;
     w->batch.n_origins = w->batch.n;
-    bind(w);
+    if (moved || w->batch.n_columns != n_columns)
+        bind(w);
 }
+
+void *match_window_source(const match_window_t *w, uint64_t row) { return w->sources[w->head + (size_t)(row - w->first)]; }
 
 void match_window_drop(match_window_t *w, uint64_t before) {
     if (before <= w->first)

@@ -14,13 +14,15 @@ typedef struct match_window {
     column_t *columns;           /* of batch, pointing into held from head on */
     const char **names;
     origin_t *origins;
+    void **sources;
     uint32_t *subs, *iota;
     size_t head, cap, cap_columns;
 } match_window_t;
 
 void match_window_init(match_window_t *w, uint64_t first);
 void match_window_fini(match_window_t *w);
-/* Row 0 of a batch made by rowpack_read becomes the last row. */
-void match_window_add(match_window_t *w, const batch_t *row);
+/* Row 0 of a batch made by rowpack_read becomes the last row; source: the caller's own. */
+void match_window_add(match_window_t *w, const batch_t *row, void *source);
+void *match_window_source(const match_window_t *w, uint64_t row);
 void match_window_drop(match_window_t *w, uint64_t before);
 #endif
