@@ -199,6 +199,22 @@ void cell_write(buf_t *b, const cell_t *c, time_format_t format) {
     }
 }
 
+void cell_write_key(buf_t *b, const cell_t *c, time_format_t format) {
+    int64_t i;
+    if (c->kind == CELL_SYM) {
+        write_quoted(b, c->u.sym->body, c->u.sym->body_len);
+    } else if (c->kind == CELL_STR && c->flags & CELL_ESCAPED) {
+        buf_t scratch = {0};
+        slice_t text = cell_text(c, &scratch);
+        json_write_string(b, text.s, text.len);
+        buf_fini(&scratch);
+    } else if (cell_is_number(c) && !(c->flags & CELL_TIME) && cell_int64(c, &i)) {
+        number_write_int64(b, i);
+    } else {
+        cell_write(b, c, format);
+    }
+}
+
 /* State form: one byte kind | flags << 4 | HAS_RAW, then what the kind needs. Symbols become strings: ids do not last. */
 #define HAS_RAW 0x80
 
@@ -207,7 +223,7 @@ static void save_head(buf_t *b, unsigned kind, unsigned flags, unsigned raw) {
 }
 
 static void save_symbol(buf_t *b, const cell_t *c) {
-    slice_t body = c->raw ? (slice_t){c->raw, c->len} : (slice_t){c->u.sym->body, c->u.sym->body_len};
+    slice_t body = {c->u.sym->body, c->u.sym->body_len}; /* one spelling for all, whichever row came first */
     save_head(b, CELL_STR, body.len && memchr(body.s, '\\', body.len) ? CELL_ESCAPED : CELL_CLEAN, 0);
     buf_add_bytes(b, body.s, body.len);
 }

@@ -70,6 +70,8 @@ void cell_key(buf_t *b, const cell_t *c);
 int cell_compare(const cell_t *a, const cell_t *b);
 /* JSON text; timestamps by format. */
 void cell_write(buf_t *b, const cell_t *c, time_format_t format);
+/* The same, but equal values give equal bytes whatever their spelling: for record keys. */
+void cell_write_key(buf_t *b, const cell_t *c, time_format_t format);
 /* Compact self-contained bytes for state: what cell_load reads back with raw borrowed from the reader's bytes. */
 void cell_save(buf_t *b, const cell_t *c);
 cell_t cell_load(reader_t *r);

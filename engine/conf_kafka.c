@@ -34,7 +34,6 @@ static const setting_t defaults[] = {
     {"batch.num.messages", "50000", PRODUCER},
     {"queue.buffering.max.messages", "2000000", PRODUCER},
     {"queue.buffering.max.kbytes", "65536", PRODUCER},
-    {"message.timeout.ms", "300000", PRODUCER},
     {"transaction.timeout.ms", "10000", PRODUCER},
 };
 
@@ -171,5 +170,5 @@ int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transact
     if (*out)
         return 0;
     rd_kafka_conf_destroy(conf);
-    return error_set(e, ERR_KAFKA, "cannot make a Kafka client: %s", why);
+    return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", why);
 }

@@ -54,7 +54,7 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     m->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!m->rk) {
         rd_kafka_conf_destroy(conf);
-        rc = error_set(e, ERR_KAFKA, "cannot make a Kafka consumer: %s", why);
+        rc = error_set(e, ERR_INVALID, "cannot make a Kafka consumer: %s", why);
         goto fail;
     }
     rd_kafka_poll_set_consumer(m->rk);

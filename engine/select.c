@@ -173,7 +173,7 @@ static slice_t *keys_of(select_t *sel, step_t *s, const batch_t *before, const b
         size_t from = text->len;
         for (uint32_t k = 0; k < rule->key.n; k++) {
             buf_add_str(text, sel->key_prefixes.at[k]);
-            cell_write(text, &columns[k].cells[columns[k].map[r]], rule->time_format);
+            cell_write_key(text, &columns[k].cells[columns[k].map[r]], rule->time_format);
         }
         buf_add_char(text, '}');
         keys[r].len = text->len - from;

@@ -175,7 +175,7 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     if (!s->rk) {
         rd_kafka_conf_destroy(conf);
         mem_free(s);
-        return error_set(e, ERR_KAFKA, "cannot make a Kafka producer: %s", why);
+        return error_set(e, ERR_INVALID, "cannot make a Kafka producer: %s", why);
     }
     *out = &s->base;
     return 0;
