@@ -110,6 +110,7 @@ static session_t *pop(sessions_t *s) {
 
 void sessions_set_due(sessions_t *s, session_t *x, etime_t due) {
     x->due = due;
+    x->taken = 0;
     if (due < x->bound)
         push(s, x);
 }
@@ -121,7 +122,10 @@ session_t *sessions_take_due(sessions_t *s, etime_t wm) {
         if (!x->entry) {
             if (x->queued == 0)
                 mem_free(x);
+        } else if (x->taken) {
+            continue;            /* a second item for the same time */
         } else if (x->due <= wm && at == x->due) {
+            x->taken = 1;
             return x;
         } else {
             push(s, x);          /* it grew since */

@@ -20,6 +20,7 @@ typedef struct session {
     etime_t due, bound;      /* bound: a heap item stands there or before; ETIME_MAX: not known */
     uint32_t queued;         /* heap items that point here */
     int fired;
+    int taken;               /* given by sessions_take_due, and no due time since */
 } session_t;
 
 struct chain {

@@ -46,8 +46,9 @@ function group_engine.rule(spec)
     local list = {}
     for name in pairs(spec.aggregates or {}) do list[#list + 1] = name end
     table.sort(list)
-    r.aggs, r.n_aggs = ffi.new("agg_spec_t[?]", #list + 1), #list
-    keep[#keep + 1] = r.aggs
+    local aggs = ffi.new("agg_spec_t[?]", #list + 1)      -- read back from the struct it would be a mere pointer
+    keep[#keep + 1] = aggs
+    r.aggs, r.n_aggs = aggs, #list
     for i, name in ipairs(list) do
         local a, from = r.aggs[i - 1], spec.aggregates[name]
         a.name, a.kind, a.arg.fn, a.fold = text(keep, name), AGGREGATES[from.kind], from.fn or -1, from.fold or -1
