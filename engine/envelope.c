@@ -88,6 +88,10 @@ static const char *take_member(envelope_t *e, slice_t key, slice_t value, arena_
         e->kind = LINE_IDLE;
         return is(value, "true") ? NULL : "idle must be true; a partition returns with its next record";
     }
+    if (is(key, "mark")) {
+        e->kind = LINE_MARK;
+        return integer_of(value, &e->mark) ? "mark must be an integer" : NULL;
+    }
     if (is(key, "rules")) {
         e->kind = LINE_RULES;
         return text_of(value, a, &e->rules) || !e->rules.s ? "rules must be a path" : NULL;

@@ -46,6 +46,22 @@ static int write_out(replay_t *r, error_t *e) {
     return sink_write(r->sink, task_outbox(r->task), e);
 }
 
+/* A mark of the input, told where it stood: {"mark":N,"watermark":MS or null}. Tests of rules see by it what came out when. */
+static int tell_mark(replay_t *r, int64_t mark, error_t *e) {
+    buf_t text = {0};
+    etime_t low = task_low_watermark(r->task);
+    buf_printf(&text, "{\"mark\":%lld,\"watermark\":", (long long)mark);
+    if (low == ETIME_MIN)
+        buf_add_str(&text, "null}");
+    else
+        buf_printf(&text, "%lld}", (long long)low);
+    out_record_t record = {.topic = "ananas.mark", .value = buf_slice(&text), .rule = -1, .kind = OUT_MARK, .time = mark};
+    outbox_t box = {&record, 1, 1};
+    int rc = sink_write(r->sink, &box, e);
+    buf_fini(&text);
+    return rc;
+}
+
 int replay_run(replay_t *r, error_t *e) {
     uint32_t max = step_events();
     event_t *events = mem_alloc(max * sizeof *events);
@@ -61,6 +77,8 @@ int replay_run(replay_t *r, error_t *e) {
         }
         if (n == 1 && events[0].kind == EVENT_RULES) {
             reload(r, events[0].path);
+        } else if (n == 1 && events[0].kind == EVENT_MARK) {
+            rc = tell_mark(r, events[0].time, e);
         } else if (n > 0) {
             rc = task_step(r->task, events, (uint32_t)n, r->now, e);
             int written = write_out(r, e);

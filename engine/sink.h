@@ -10,7 +10,7 @@
 
 typedef struct header { const char *name; slice_t value; } header_t;
 
-typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER } out_kind_t;
+typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER, OUT_MARK } out_kind_t;
 
 typedef struct out_record {
     const char *topic;

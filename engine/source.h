@@ -14,6 +14,7 @@ typedef enum {
     EVENT_WATERMARK,      /* every source is at least at `time` */
     EVENT_CLOCK,          /* wall clock is at `time`: moves sources of which all partitions are idle */
     EVENT_RULES,          /* another rule set (path) takes effect here; always the only event of its poll */
+    EVENT_MARK,           /* `time` is a number to be told in the output; always the only event of its poll */
     EVENT_BAD_LINE        /* an input line that is no envelope; record.value is the line, reason says why */
 } event_kind_t;
 

@@ -12,7 +12,7 @@ typedef struct source_file {
     arena_t arena;
     event_t *known;              /* partitions found by reading the file once */
     size_t n_known, cap_known, next_known;
-    event_t held;                /* a reload that waits for its own poll */
+    event_t held;                /* a reload or a mark that waits for its own poll */
     int has_held;
     int32_t declare_topic, declare_next, declare_end;   /* {"partitions":N} still being told */
     uint64_t unclaimed;
@@ -49,12 +49,12 @@ static int find_partitions(source_file_t *f, error_t *e) {
         }
         envelope_t env;
         envelope_parse(line, &f->arena, &env);
-        if (env.kind != LINE_RECORD && env.kind != LINE_PARTITIONS)
+        if (env.kind != LINE_RECORD && env.kind != LINE_PARTITIONS && env.kind != LINE_IDLE)
             continue;
         int32_t topic = task_topics_find(f->options.topics, env.topic);
         if (topic < 0 || (topic == last_topic && env.partition == last_partition && env.kind == LINE_RECORD))
             continue;
-        if (env.kind == LINE_RECORD)
+        if (env.kind != LINE_PARTITIONS)
             know(f, last_topic = topic, last_partition = (int32_t)env.partition);
         for (int32_t p = 0; env.kind == LINE_PARTITIONS && p < env.partitions; p++)
             know(f, topic, p);
@@ -90,6 +90,10 @@ static int event_of(source_file_t *f, slice_t line, event_t *ev) {
         ev->kind = EVENT_RULES;
         ev->path = f->path;
         return 1;
+    case LINE_MARK:
+        ev->kind = EVENT_MARK;
+        ev->time = e.mark;
+        return 1;
     case LINE_PARTITIONS:
         f->declare_topic = ev->record.topic;
         f->declare_next = 0;
@@ -115,6 +119,8 @@ static int raw_event(source_file_t *f, slice_t line, event_t *ev) {
     return 1;
 }
 
+static int stands_alone(const event_t *e) { return e->kind == EVENT_RULES || e->kind == EVENT_MARK; }
+
 /* Events that need no line: partitions found or declared, a reload put off. 1: one was given. */
 static int pending_event(source_file_t *f, uint32_t n, event_t *ev) {
     if (f->next_known < f->n_known) {
@@ -138,7 +144,7 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
     *end = 0;
     while (n < max) {
         if (pending_event(f, n, &events[n])) {
-            if (events[n++].kind != EVENT_RULES)
+            if (!stands_alone(&events[n++]))
                 continue;
             f->has_held = 0;
             return (int)n;
@@ -153,7 +159,7 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
             break;
         if (!(f->options.raw_topic >= 0 ? raw_event(f, line, &events[n]) : event_of(f, line, &events[n])))
             continue;
-        if (events[n].kind == EVENT_RULES) {
+        if (stands_alone(&events[n])) {
             f->held = events[n];
             f->has_held = 1;
             continue;

@@ -434,7 +434,8 @@ function rule_check.rule(entry, at)
         at:fault("lateness", "`lateness`: rows are never late for record()")
     end
     if desc.detect then
-        desc.process, desc.process.is_detect = desc.detect, true
+        desc.process = desc.detect
+        desc.process.is_detect = true
     end
     desc.aggs, desc.aggregate = desc.aggregate or {}, nil
     desc.group_by = desc.group_by or {}
