@@ -17,7 +17,7 @@ typedef struct config {
     char *group_id;
     source_spec_t *sources;     /* sorted by name */
     uint32_t n_sources;
-    char *rules;                /* folder or file */
+    char *rules;                /* folder or file, from the working directory */
     delivery_t delivery;
     int64_t commit_interval;    /* ms */
     int64_t parallelism;

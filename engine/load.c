@@ -8,14 +8,6 @@ script_limits_t load_limits(const config_t *c) {
     return (script_limits_t){.time_ms = c->budget_time, .memory = (size_t)c->budget_memory, .jit = 1};
 }
 
-/* A path in the configuration starts from the configuration's folder. */
-static char *beside(const char *config_path, const char *path) {
-    const char *slash = strrchr(config_path, '/');
-    if (path[0] == '/' || !slash)
-        return mem_strdup(path);
-    return mem_printf("%.*s/%s", (int)(slash - config_path), config_path, path);
-}
-
 /* text NULL: the file of that path. */
 static int load_config(const char *path, const char *text, log_t *log, config_t **out, faults_t *faults) {
     script_limits_t limits = {.time_ms = 5000, .memory = 64u << 20, .jit = 1};
@@ -53,7 +45,7 @@ static int load_both(const char *path, const char *text, const char *rules, log_
     int rc = load_config(path, text, log, &out->config, faults);
     if (rc)
         return rc;
-    out->rules = rules ? mem_strdup(rules) : beside(path, out->config->rules);
+    out->rules = mem_strdup(rules ? rules : out->config->rules);
     rc = load_rules(out->config, out->rules, log, &out->script, &out->plan, faults);
     if (rc)
         load_fini(out);

@@ -132,9 +132,15 @@ typedef struct rule {
                                    of unnest paths, unless something else reads them */
     int needs_all;              /* some function uses its row in a way that hides which columns */
     names_t intern;             /* those of them (or of unnest's columns) that are compared or grouped by: worth interning */
-    char version[33];           /* hex hash of plan, code, constants, modules, upstream versions */
-    char state_hash[33];        /* of what shapes its state (from, unnest, window, keys, aggregates): names its spaces */
-    char logic_hash[33];        /* of code that decides which rows reach the state (where and upstream's) */
+    /* Hex hashes. A function counts by its code, its constants and what it captured, never by its place in a file. */
+    char version[33];           /* of all of the rule, and of its upstream rules' versions */
+    char state_hash[33];        /* of what shapes its state (input, unnest, window, keys, aggregates): names its spaces */
+    char logic_hash[33];        /* of what decides which rows reach the state: where, and upstream's versions */
+    char input_hash[33];        /* of the sources its rows come from, through every rule between */
+    char where_hash[33], aggregates_hash[33];
+    char pattern_hash[33];      /* match: pattern, conditions, skip mode, within, lookback */
+    char code_hash[33];         /* process and detect */
+    char output_hash[33];       /* having, top, lateness, measures, select, key, to, ...: what becomes of results */
 } rule_t;
 
 typedef enum { START_EARLIEST, START_LATEST } start_kind_t;

@@ -220,6 +220,15 @@ static void read_rule(lua_State *L, int t, rule_t *r) {
     script_read_text(L, t, "version", r->version, sizeof r->version);
     script_read_text(L, t, "state_hash", r->state_hash, sizeof r->state_hash);
     script_read_text(L, t, "logic_hash", r->logic_hash, sizeof r->logic_hash);
+    lua_getfield(L, t, "hashes");
+    int hashes = lua_gettop(L);
+    script_read_text(L, hashes, "input", r->input_hash, sizeof r->input_hash);
+    script_read_text(L, hashes, "where", r->where_hash, sizeof r->where_hash);
+    script_read_text(L, hashes, "aggregates", r->aggregates_hash, sizeof r->aggregates_hash);
+    script_read_text(L, hashes, "pattern", r->pattern_hash, sizeof r->pattern_hash);
+    script_read_text(L, hashes, "code", r->code_hash, sizeof r->code_hash);
+    script_read_text(L, hashes, "output", r->output_hash, sizeof r->output_hash);
+    lua_pop(L, 1);
 }
 
 static void read_functions(lua_State *L, int t, plan_t *p) {

@@ -158,45 +158,52 @@ local function plain(w, desc, keys)
     end
 end
 
--- The parts of a rule by what a change of them means for its state (engine/reload.h). Readers come after what they read.
-local function parts(desc, names)
-    local input = {}
-    for i, from in ipairs(desc.inputs) do
+-- Where a rule's rows come from: its sources, through every rule between. Another answer here makes state meaningless.
+local function lineage(w, desc)
+    for _, from in ipairs(desc.inputs) do
         local source = from.source
-        input[i] = source and { name = source.name, topic = source.topic, event_time = source.event_time or false,
-            unit = source.event_unit_ms or source.event_unit, metadata = source.metadata } or { rule = from.name }
-    end
-    local h = {}
-    h.input = hash_of(names, function(w)
-        w:value(input)
-        for _, from in ipairs(desc.inputs) do
-            if from.rule then w:put(from.rule.hashes.input .. from.rule.hashes.shape) end
+        w:put(from.name .. ":")
+        if source then
+            w:value { source.topic or {}, source.event_time or false, source.event_unit_ms or source.event_unit or 1, source.metadata }
+        else
+            w:put(from.rule.hashes.input)
         end
-    end)
-    -- Which rows reach the state: this rule's conditions and everything upstream.
-    h.logic = hash_of(names, function(w)
-        plain(w, desc, { "unnest", "where" })
+    end
+end
+
+-- The parts of a rule by what a change of them means for its state (engine/reload.h). Inputs come before their readers.
+local function parts(desc, names)
+    local h, m, p = {}, desc.match, desc.process
+    local function of(build) return hash_of(names, build) end
+    h.input = of(function(w) lineage(w, desc) end)
+    h.where = of(function(w) plain(w, desc, { "where" }) end)
+    h.logic = of(function(w)
+        w:put(h.where)
         for _, from in ipairs(desc.inputs) do w:put(from.rule and from.rule.version or from.name) end
     end)
-    -- What the keys of the state and its values are.
-    h.shape = hash_of(names, function(w)
-        w:value(desc.from)
-        plain(w, desc, { "unnest", "window", "group_by", "aggs" })
-        local m, p = desc.match, desc.process
-        w:value(m and { m.partition_by, m.order_by } or false)
+    h.aggregates = of(function(w)
+        for _, agg in ipairs(desc.aggs) do
+            w:value { agg.name, agg.kind, agg.column or false, agg.fn or false, agg.separator or false, agg.q or false,
+                agg.init == nil and "none" or agg.init, agg.step or false, agg.merge or false }
+        end
+    end)
+    h.shape = of(function(w)
+        w:put(h.input .. h.aggregates)
+        for _, path in ipairs(desc.unnest) do w:value { path.text, path.alias } end
+        plain(w, desc, { "window", "group_by" })
+        w:value(m and { m.partition_by, m.order_by or {} } or false)
         w:value(p and { p.by, p.order, p.detector or false } or false)
     end)
-    h.pattern = hash_of(names, function(w)
-        local m = desc.match
-        w:value(m and { m.pattern, m.define, m.subset, m.skip, m.skip_var or false, m.within or 0, m.on_timeout, m.lookback } or false)
+    h.pattern = of(function(w)
+        w:value(m and { m.pattern, m.define, m.subset, m.skip or false, m.skip_var or false, m.within or 0, m.on_timeout, m.lookback } or false)
     end)
-    h.output = hash_of(names, function(w)
-        plain(w, desc, { "having", "top", "early", "lateness", "late_to", "select", "key", "cooldown", "to", "time_format", "mode", "explain" })
-        local m = desc.match
-        w:value(m and { m.measures, m.rows_per_match } or false)
-        local p = desc.process
+    h.code = of(function(w)
         if p and p.is_detect then w:value(desc.given.detect.options)
-        elseif p then w:value({ p.on_row, p.on_timer or false, p.ttl or 0 }) end
+        elseif p then w:value { p.on_row, p.on_timer or false, p.ttl or 0 } end
+    end)
+    h.output = of(function(w)
+        plain(w, desc, { "having", "top", "early", "lateness", "late_to", "select", "key", "cooldown", "to", "time_format", "mode", "explain" })
+        w:value(m and { m.measures, m.rows_per_match } or false)
     end)
     return h
 end
@@ -210,7 +217,7 @@ function hash.versions(ordered, settings)
         local h = parts(desc, names)
         desc.hashes = h
         desc.state_hash, desc.logic_hash = h.shape, h.logic
-        desc.version = hash.of(table.concat({ h.input, h.logic, h.shape, h.pattern, h.output }, ","))
+        desc.version = hash.of(table.concat({ h.logic, h.shape, h.pattern, h.code, h.output }, ","))
         all[#all + 1] = desc.name .. "=" .. desc.version
     end
     table.sort(all)
