@@ -153,6 +153,8 @@ static void push_sources(lua_State *L, const config_t *config) {
         lua_setfield(L, -2, "line");
         lua_pushinteger(L, (lua_Integer)source->event_unit_ms);
         lua_setfield(L, -2, "event_unit_ms");
+        lua_pushinteger(L, (lua_Integer)source->watermark);
+        lua_setfield(L, -2, "watermark");
         push_names(L, &source->topics);
         lua_setfield(L, -2, "topic");
         lua_createtable(L, (int)source->n_metadata, 0);
@@ -348,6 +350,29 @@ int script_load_texts(script_t *s, const rule_texts_t *texts, const config_t *co
     mem_free(root);
     script_texts_free(&copy);
     return rc;
+}
+
+typedef struct description {
+    int json;
+    buf_t *out;
+} description_t;
+
+static void describe_body(lua_State *L, void *arg) {
+    description_t *d = arg;
+    script_require(L, "loader");
+    lua_getfield(L, -1, "describe_last");
+    lua_pushboolean(L, d->json);
+    lua_call(L, 1, 1);
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    script_host_begin();
+    buf_add(d->out, text, len);
+    script_host_end();
+}
+
+int script_describe(script_t *s, int json, buf_t *out) {
+    description_t d = {json, out};
+    return script_protect(s, describe_body, &d);
 }
 
 const rule_texts_t *script_texts(const script_t *s) { return &s->texts; }

@@ -2,7 +2,6 @@
 -- A schema is { open =, list =, set = }: open rows have all members of their records, and the list holds the columns
 -- beside them; other rows have the columns of the list and nothing else.
 
-local check = require "check"
 local fault = require "fault"
 
 local columns = {}
@@ -165,9 +164,7 @@ function columns.check(desc)
         for i, name in ipairs(desc.process.by) do
             columns.known(desc, ("%s.by.%d"):format(clause, i), name, desc.rows)
         end
-        for _, name in ipairs(check.keys(desc.process.needs or {})) do
-            if type(name) == "number" then columns.known(desc, clause, desc.process.needs[name], desc.rows) end
-        end
+        for _, name in ipairs(desc.process.needs or {}) do columns.known(desc, clause .. ".value", name, desc.rows) end
     end
     for i, item in ipairs(desc.select and desc.select.items or {}) do
         if item.column then

@@ -268,7 +268,13 @@ function loader.load_into_door(files, settings)
     local made, faults, warnings = loader.load(files, settings)
     local used = {}
     for i, file in ipairs(made.used) do used[i] = file.name end
-    loader.last = { rules = made.rules, fns = fns, version = made.version, faults = faults:sorted(), warnings = warnings, used = used }
+    loader.last = { rules = made.rules, sources = made.sources, fns = fns, version = made.version, faults = faults:sorted(), warnings = warnings, used = used }
+end
+
+-- The plan that was loaded last, in words.
+function loader.describe_last(json)
+    local describe = require "describe"
+    return json and describe.json(loader.last) or describe.text(loader.last)
 end
 
 function loader.load_config_file(path, text)

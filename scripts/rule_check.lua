@@ -312,7 +312,9 @@ function types.detect(at, path, value)
     end
     local ok, made = pcall(require("detect")[value.kind], value.options)
     if not ok then
-        at:fault(path, "`%s`: %s", path, (tostring(made):gsub("^[^:]*detect[^:]*:%d+: ", "")))
+        local words = tostring(made):gsub("^[^:]*%.lua:%d+: ", "")
+        -- The option that is named first is the one at fault.
+        at:fault(path .. "." .. (words:match("`([%w_]+)`") or ""), "`%s`: %s", path, words)
         return nil
     end
     made.detector, made.order = value.kind, made.order or "arrival"
