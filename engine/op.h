@@ -42,6 +42,7 @@ struct step {                /* one step of the task; made by task.c */
     rule_stats_t *stats;     /* of the rule being run */
     log_t *log;
     const char *const *topics;   /* names by origin.topic; a NULL ends them */
+    etime_t since;           /* windows that began before it are not emitted */
     void *task;
 };
 

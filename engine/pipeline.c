@@ -9,6 +9,18 @@ static names_t names_copy(const names_t *from, uint32_t more) {
     return out;
 }
 
+/* Rows of a match are their input rows with the measures beside them. */
+static names_t match_extras(const names_t *in, const match_spec_t *match) {
+    static char timed_out[] = "timed_out";
+    names_t out = names_copy(in, match->n_measures + 1);
+    for (uint32_t i = 0; i < match->n_measures; i++)
+        if (names_index(&out, match->measures[i].name) < 0)
+            out.at[out.n++] = match->measures[i].name;
+    if (match->emit_timeout && names_index(&out, timed_out) < 0)
+        out.at[out.n++] = timed_out;
+    return out;
+}
+
 /* Of rows that go out whole: what stands beside their records. A process emits records of its own; a detector puts its
  * columns behind those of the row. */
 static names_t whole_rows_extras(const pipeline_t *p, const rule_t *rule) {
@@ -16,6 +28,8 @@ static names_t whole_rows_extras(const pipeline_t *p, const rule_t *rule) {
         return (names_t){0};
     if (rule->process)
         return rule->process->is_detect ? names_copy(&rule->columns, 0) : (names_t){0};
+    if (rule->match)
+        return match_extras(&p->in_extras, rule->match);
     return names_copy(&p->in_extras, 0);
 }
 
@@ -92,6 +106,22 @@ static int operate(pipeline_t *p, step_t *s, const stream_t *in, result_t *out) 
     return 0;
 }
 
+/* Windows that began before the rows that were read. */
+static void drop_cut_windows(step_t *s, result_t *r) {
+    int start = batch_column(r->batch, "window_start");
+    if (s->since == ETIME_MIN || start < 0)
+        return;
+    uint32_t *keep = arena_array(s->arena, uint32_t, r->batch->n + 1), n = 0;
+    for (uint32_t i = 0; i < r->batch->n; i++)
+        if (batch_cell(r->batch, (uint32_t)start, i)->u.i >= s->since) {
+            if (r->kind)
+                r->kind[n] = r->kind[i];
+            keep[n++] = i;
+        }
+    if (n < r->batch->n)
+        r->batch = batch_select(s->arena, r->batch, keep, n);
+}
+
 /* Readers see new rows only. */
 static batch_t *new_rows(step_t *s, const result_t *r) {
     if (!r->kind)
@@ -125,6 +155,8 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     result_t result, selected;
     if ((rc = operate(p, s, &rows, &result)))
         return rc;
+    if (p->group)
+        drop_cut_windows(s, &result);
     if ((rc = select_run(p->select, s, &result, &selected)))
         return rc;
     if (p->cooldown)

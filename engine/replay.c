@@ -69,6 +69,7 @@ int replay_run(replay_t *r, error_t *e) {
     int rc = 0, end = 0;
     r->started = r->shown = clock_mono(&clock_system);
     r->show_progress = isatty(STDERR_FILENO);
+    task_since(r->task, r->since);
     while (!end && rc == 0) {
         int n = source_poll(r->source, events, max, -1, &end, e);
         if (n < 0) {

@@ -14,6 +14,7 @@ typedef struct replay {
     source_t *source;
     sink_t *sink;
     wall_t now;              /* wall clock for max_ahead */
+    etime_t since;           /* windows that began before it are not emitted; ETIME_MIN: all are */
     int flush;               /* the end of the input closes what is open */
     double seconds;          /* out: how long it took */
     uint64_t written;        /* out: records written */

@@ -40,6 +40,7 @@ struct task {
     step_t step;
     report_t report;
     uint64_t bad_lines;
+    etime_t since;
 };
 
 #define INTERN_SYMBOLS 65536u
@@ -150,6 +151,7 @@ static void decoder_make(task_t *t, uint32_t index) {
     decode_spec_t spec = {w.at, w.n, unnests, n_unnests, s->spec->event_time, s->spec->event_unit_ms};
     decoder_free(s->decoder);
     s->decoder = decoder_new(&spec, t->intern);
+    decoder_name_topics(s->decoder, (const char *const *)t->topics, t->n_topics);
     mem_free(w.at);
     mem_free(unnests);
 }
@@ -186,7 +188,7 @@ static void pipelines_make(task_t *t) {
     }
     t->report = (report_t){t->plan, &t->outbox, t->errors, t->extras};
     t->step = (step_t){.arena = &t->arena, .store = t->store, .script = t->script, .log = t->options.log,
-                       .topics = (const char *const *)t->topics, .task = &t->report};
+                       .topics = (const char *const *)t->topics, .since = t->since, .task = &t->report};
 }
 
 static void pipelines_free(task_t *t) {
@@ -203,6 +205,7 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     t->options = *o;
     t->script = script;
     t->plan = plan;
+    t->since = ETIME_MIN;
     arena_init(&t->arena);
     t->intern = intern_new(INTERN_SYMBOLS, INTERN_BYTES);
     t->store = o->store ? o->store : store_new((size_t)o->config->max_state);
@@ -267,9 +270,16 @@ static void split_records(task_t *t, const event_t *events, uint32_t n) {
             record_t *r = &s->records[s->n_records++];
             *r = events[e].record;
             r->tick = e;
-            s->stats.bytes += r->value.len;
         }
+    }
+}
+
+static void count_records(task_t *t) {
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
+        source_run_t *s = &t->sources[i];
         s->stats.records += s->n_records;
+        for (size_t r = 0; r < s->n_records; r++)
+            s->stats.bytes += s->records[r].value.len;
     }
 }
 
@@ -297,9 +307,7 @@ static void dead_letter(task_t *t, const record_t *r, const char *reason) {
     buf_fini(&topic);
 }
 
-/* 0, or ERR_INVALID where bad records stop the engine. */
-static int take_bad(task_t *t, source_run_t *s, error_t *e) {
-    int rc = 0;
+static void take_bad(task_t *t, source_run_t *s) {
     for (uint32_t i = 0; i < s->decoded.n_bad; i++) {
         const decode_bad_t *bad = &s->decoded.bad[i];
         const record_t *r = &s->records[bad->record];
@@ -308,9 +316,6 @@ static int take_bad(task_t *t, source_run_t *s, error_t *e) {
             continue;
         }
         uint64_t before = s->stats.bad++;
-        if (s->spec->on_bad == BAD_STOP && rc == 0)
-            rc = error_set(e, ERR_INVALID, "bad record %s/%d@%lld: %s; source \"%s\" has on_bad_record = \"stop\"",
-                           t->topics[r->topic], r->partition, (long long)r->offset, bad->reason, s->spec->name);
         if (report_due(before, s->stats.bad))
             log_say(t->options.log, LOG_WARN, "engine", "bad record %s/%d@%lld: %s; %llu such from source \"%s\" so far",
                     t->topics[r->topic], r->partition, (long long)r->offset, bad->reason,
@@ -318,17 +323,32 @@ static int take_bad(task_t *t, source_run_t *s, error_t *e) {
         if (s->spec->on_bad == BAD_DEAD_LETTER)
             dead_letter(t, r, bad->reason);
     }
-    return rc;
 }
 
-static int decode_sources(task_t *t, wall_t wall, error_t *e) {
-    int rc = 0;
+static void decode_sources(task_t *t, const event_t *events, uint32_t n, wall_t wall) {
+    step_begin(t);
+    split_records(t, events, n);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
         etime_t latest = s->spec->max_ahead == AHEAD_NONE ? ETIME_MAX : wall.ms + s->spec->max_ahead;
         decode_records(s->decoder, s->records, (uint32_t)s->n_records, latest, &t->arena, &s->decoded);
-        int bad = take_bad(t, s, e);
-        rc = rc ? rc : bad;
+    }
+}
+
+/* Where a source stops at bad records: *n becomes the tick of the first, so that nothing after it has any effect. */
+static int find_stop(task_t *t, uint32_t *n, error_t *e) {
+    int rc = 0;
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
+        source_run_t *s = &t->sources[i];
+        for (uint32_t k = 0; s->spec->on_bad == BAD_STOP && k < s->decoded.n_bad; k++) {
+            const decode_bad_t *bad = &s->decoded.bad[k];
+            const record_t *r = &s->records[bad->record];
+            if (bad->is_tombstone || r->tick >= *n)
+                continue;
+            *n = r->tick;
+            rc = error_set(e, ERR_INVALID, "bad record %s/%d@%lld: %s; source \"%s\" has on_bad_record = \"stop\"",
+                           t->topics[r->topic], r->partition, (long long)r->offset, bad->reason, s->spec->name);
+        }
     }
     return rc;
 }
@@ -458,10 +478,14 @@ static void count_bad_lines(task_t *t, const event_t *events, uint32_t n) {
 }
 
 int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e) {
-    step_begin(t);
+    decode_sources(t, events, n, wall);
+    int rc = find_stop(t, &n, e);
+    if (rc)
+        decode_sources(t, events, n, wall);
     count_bad_lines(t, events, n);
-    split_records(t, events, n);
-    int rc = decode_sources(t, wall, e);
+    count_records(t);
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
+        take_bad(t, &t->sources[i]);
     advance_watermarks(t, events, n);
     run_rules(t);
     outbox_sort(&t->outbox, n);
@@ -472,6 +496,8 @@ int task_finish(task_t *t, error_t *e) {
     event_t end = {.kind = EVENT_WATERMARK, .time = ETIME_MAX};
     return task_step(t, &end, 1, (wall_t){0}, e);
 }
+
+void task_since(task_t *t, etime_t since) { t->since = t->step.since = since; }
 
 const outbox_t *task_outbox(const task_t *t) { return &t->outbox; }
 

@@ -31,6 +31,9 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
 int task_finish(task_t *t, error_t *e);
 const outbox_t *task_outbox(const task_t *t);    /* of the last step; valid until the next */
 
+/* Windows that began before this event time are not emitted: history was read from there on, so they lack rows. */
+void task_since(task_t *t, etime_t since);
+
 /* Another rule set takes effect between two steps. Takes over script and plan. */
 void task_reload(task_t *t, script_t *script, plan_t *plan);
 
