@@ -8,12 +8,10 @@
 
 typedef struct arena_block {
     struct arena_block *next;
-    size_t size;          /* bytes after this header */
+    size_t size; /* bytes after this header */
 } arena_block_t;
 
-static char *block_bytes(arena_block_t *b) {
-    return (char *)(b + 1);
-}
+static char *block_bytes(arena_block_t *b) { return (char *)(b + 1); }
 
 static void use_block(arena_t *a, arena_block_t *b) {
     b->next = a->head;
@@ -30,9 +28,7 @@ static void free_list(arena_block_t *b) {
     }
 }
 
-void arena_init(arena_t *a) {
-    memset(a, 0, sizeof *a);
-}
+void arena_init(arena_t *a) { memset(a, 0, sizeof *a); }
 
 void arena_fini(arena_t *a) {
     free_list(a->head);

@@ -7,10 +7,10 @@
 #include <stddef.h>
 
 typedef struct arena {
-    struct arena_block *head;   /* the block being filled */
-    struct arena_block *spare;  /* blocks kept by arena_reset */
-    char *cur, *end;            /* free part of head */
-    size_t used;                /* bytes handed out since the last reset */
+    struct arena_block *head;  /* the block being filled */
+    struct arena_block *spare; /* blocks kept by arena_reset */
+    char *cur, *end;           /* free part of head */
+    size_t used;               /* bytes handed out since the last reset */
 } arena_t;
 
 void arena_init(arena_t *a);

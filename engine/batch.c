@@ -32,7 +32,7 @@ batch_t *batch_select(arena_t *a, const batch_t *b, const uint32_t *sel, uint32_
     for (uint32_t i = 0; i < b->n_columns; i++) {
         columns[i].cells = b->columns[i].cells;
         columns[i].map = NULL;
-        for (uint32_t j = 0; j < i && !columns[i].map; j++)   /* columns mostly share one map: composed once */
+        for (uint32_t j = 0; j < i && !columns[i].map; j++) /* columns mostly share one map: composed once */
             if (b->columns[j].map == b->columns[i].map)
                 columns[i].map = columns[j].map;
         if (!columns[i].map)
@@ -64,9 +64,7 @@ const uint32_t *batch_iota(arena_t *a, uint32_t n) {
     return out;
 }
 
-static int order(int64_t a, int64_t b) {
-    return (a > b) - (a < b);
-}
+static int order(int64_t a, int64_t b) { return (a > b) - (a < b); }
 
 int batch_row_order(const batch_t *a, uint32_t i, const batch_t *b, uint32_t j) {
     const origin_t *x = batch_origin(a, i), *y = batch_origin(b, j);

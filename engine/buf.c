@@ -54,13 +54,9 @@ static void add_le(buf_t *b, uint64_t v, size_t bytes) {
     b->len += bytes;
 }
 
-void buf_add_u32(buf_t *b, uint32_t v) {
-    add_le(b, v, 4);
-}
+void buf_add_u32(buf_t *b, uint32_t v) { add_le(b, v, 4); }
 
-void buf_add_u64(buf_t *b, uint64_t v) {
-    add_le(b, v, 8);
-}
+void buf_add_u64(buf_t *b, uint64_t v) { add_le(b, v, 8); }
 
 void buf_add_varint(buf_t *b, uint64_t v) {
     while (v >= 0x80) {
@@ -83,17 +79,11 @@ static uint64_t read_le(reader_t *r, size_t bytes) {
     return v;
 }
 
-uint8_t read_u8(reader_t *r) {
-    return (uint8_t)read_le(r, 1);
-}
+uint8_t read_u8(reader_t *r) { return (uint8_t)read_le(r, 1); }
 
-uint32_t read_u32(reader_t *r) {
-    return (uint32_t)read_le(r, 4);
-}
+uint32_t read_u32(reader_t *r) { return (uint32_t)read_le(r, 4); }
 
-uint64_t read_u64(reader_t *r) {
-    return read_le(r, 8);
-}
+uint64_t read_u64(reader_t *r) { return read_le(r, 8); }
 
 uint64_t read_varint(reader_t *r) {
     uint64_t v = 0;
@@ -109,9 +99,7 @@ uint64_t read_varint(reader_t *r) {
     return 0;
 }
 
-slice_t read_bytes(reader_t *r) {
-    return read_raw(r, read_varint(r));
-}
+slice_t read_bytes(reader_t *r) { return read_raw(r, read_varint(r)); }
 
 slice_t read_raw(reader_t *r, size_t len) {
     if (r->bad || len > r->len - r->pos) {

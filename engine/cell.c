@@ -120,9 +120,7 @@ static int compare_by_key(const cell_t *a, const cell_t *b) {
 }
 
 /* Beyond 2^53 a double says too little, and NaN compares with nothing. */
-static int exact_as_double(double d) {
-    return fabs(d) < 9007199254740992.0;
-}
+static int exact_as_double(double d) { return fabs(d) < 9007199254740992.0; }
 
 static int compare_bytes(slice_t a, slice_t b) {
     size_t n = a.len < b.len ? a.len : b.len;
@@ -182,7 +180,7 @@ void cell_write(buf_t *b, const cell_t *c, time_format_t format) {
     case CELL_NULL: buf_add_str(b, "null"); break;
     case CELL_FALSE: buf_add_str(b, "false"); break;
     case CELL_TRUE: buf_add_str(b, "true"); break;
-    case CELL_SYM:   /* raw: the spelling of this very record */
+    case CELL_SYM: /* raw: the spelling of this very record */
         if (c->raw)
             write_quoted(b, c->raw, c->len);
         else
@@ -233,7 +231,7 @@ void cell_save(buf_t *b, const cell_t *c) {
     switch (c->kind) {
     case CELL_SYM: save_symbol(b, c); return;
     case CELL_INT:
-        save_head(b, c->kind, c->flags, 0);   /* its spelling is its digits */
+        save_head(b, c->kind, c->flags, 0); /* its spelling is its digits */
         buf_add_varint(b, (uint64_t)c->u.i << 1 ^ (c->u.i < 0 ? ~(uint64_t)0 : 0));
         return;
     case CELL_NUM:

@@ -11,15 +11,15 @@
 #include "timefmt.h"
 
 typedef enum {
-    CELL_NULL = 0,    /* null or absent */
+    CELL_NULL = 0, /* null or absent */
     CELL_FALSE = 1,
     CELL_TRUE = 2,
-    CELL_INT = 3,     /* u.i; canonical integer, raw may be NULL */
-    CELL_NUM = 4,     /* u.d; raw, when there, is its spelling */
-    CELL_NUMRAW = 5,  /* raw only: not parsed yet, or an integer beyond int64 */
-    CELL_SYM = 6,     /* u.sym: interned string */
-    CELL_STR = 7,     /* raw/len: string body, see flags */
-    CELL_JSON = 8     /* raw/len: text of an array or object */
+    CELL_INT = 3,    /* u.i; canonical integer, raw may be NULL */
+    CELL_NUM = 4,    /* u.d; raw, when there, is its spelling */
+    CELL_NUMRAW = 5, /* raw only: not parsed yet, or an integer beyond int64 */
+    CELL_SYM = 6,    /* u.sym: interned string */
+    CELL_STR = 7,    /* raw/len: string body, see flags */
+    CELL_JSON = 8    /* raw/len: text of an array or object */
 } cell_kind_t;
 
 enum {
@@ -28,19 +28,19 @@ enum {
     CELL_TIME = 4     /* INT/NUM: a timestamp, written by the rule's time_format */
 };
 
-typedef struct sym {  /* an interned string; lives as long as its table's generation */
+typedef struct sym { /* an interned string; lives as long as its table's generation */
     uint32_t id;
-    uint32_t len;          /* of bytes */
-    uint32_t body_len;     /* of body */
+    uint32_t len;      /* of bytes */
+    uint32_t body_len; /* of body */
     uint32_t hash;
-    const char *bytes;     /* UTF-8 value */
-    const char *body;      /* JSON string body, canonical escapes */
+    const char *bytes; /* UTF-8 value */
+    const char *body;  /* JSON string body, canonical escapes */
 } sym_t;
 
 typedef struct cell {
     uint8_t kind, flags;
     uint16_t spare;
-    uint32_t len;          /* of raw */
+    uint32_t len; /* of raw */
     const char *raw;
     union {
         int64_t i;
@@ -54,14 +54,16 @@ static inline cell_t cell_bool(int b) { return (cell_t){.kind = b ? CELL_TRUE : 
 static inline cell_t cell_int(int64_t i) { return (cell_t){.kind = CELL_INT, .u.i = i}; }
 static inline cell_t cell_num(double d) { return (cell_t){.kind = CELL_NUM, .u.d = d}; }
 static inline cell_t cell_time(etime_t t) { return (cell_t){.kind = CELL_INT, .flags = CELL_TIME, .u.i = t}; }
-static inline cell_t cell_str(const char *s, size_t len) { return (cell_t){.kind = CELL_STR, .len = (uint32_t)len, .raw = s}; }
+static inline cell_t cell_str(const char *s, size_t len) {
+    return (cell_t){.kind = CELL_STR, .len = (uint32_t)len, .raw = s};
+}
 static inline int cell_is_number(const cell_t *c) { return c->kind >= CELL_INT && c->kind <= CELL_NUMRAW; }
 static inline int cell_is_string(const cell_t *c) { return c->kind == CELL_SYM || c->kind == CELL_STR; }
 
 /* From validated JSON text of one value (no surrounding white space). */
 cell_t cell_from_json(slice_t text);
-double cell_double(const cell_t *c);                      /* numbers only */
-int cell_int64(const cell_t *c, int64_t *out);            /* 1 when the number is an integer that fits (1.0 and 1e3 too) */
+double cell_double(const cell_t *c);           /* numbers only */
+int cell_int64(const cell_t *c, int64_t *out); /* 1 when the number is an integer that fits (1.0 and 1e3 too) */
 /* UTF-8 value of a string cell; unescapes into scratch when it must (scratch may be NULL only for SYM/clean cells). */
 slice_t cell_text(const cell_t *c, buf_t *scratch);
 /* Group-key bytes: order-preserving, self-delimiting, 1 == 1.0, 1 != "1". */

@@ -7,12 +7,16 @@
 #define ANANAS_CLOCK_H
 #include <stdint.h>
 
-typedef int64_t etime_t;                       /* event time, ms since 1970-01-01T00:00:00Z */
-#define ETIME_MIN INT64_MIN                    /* before everything: a watermark that has not started */
-#define ETIME_MAX INT64_MAX                    /* after everything: the watermark at the end of bounded input */
+typedef int64_t etime_t;    /* event time, ms since 1970-01-01T00:00:00Z */
+#define ETIME_MIN INT64_MIN /* before everything: a watermark that has not started */
+#define ETIME_MAX INT64_MAX /* after everything: the watermark at the end of bounded input */
 
-typedef struct wall { int64_t ms; } wall_t;    /* epoch ms by the machine's clock; may jump */
-typedef struct mono { int64_t ns; } mono_t;    /* monotonic; only differences mean something */
+typedef struct wall {
+    int64_t ms;
+} wall_t; /* epoch ms by the machine's clock; may jump */
+typedef struct mono {
+    int64_t ns;
+} mono_t; /* monotonic; only differences mean something */
 
 typedef struct clock_source {
     wall_t (*wall)(void *ctx);

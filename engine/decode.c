@@ -8,28 +8,28 @@
 /* Event times are added to and rounded everywhere; 273,000 years each way keep that far from overflow. */
 #define EVENT_TIME_MOST 8640000000000000
 
-typedef struct source_column {   /* a column of the spec, or the hidden one of the event time */
+typedef struct source_column { /* a column of the spec, or the hidden one of the event time */
     char *name;
-    int meta;                    /* -1: a member */
-    shape_node_t *node;          /* of members; shared by columns of one name */
-    uint32_t cells;              /* which array of cells: the first column of that name */
+    int meta;           /* -1: a member */
+    shape_node_t *node; /* of members; shared by columns of one name */
+    uint32_t cells;     /* which array of cells: the first column of that name */
 } source_column_t;
 
-typedef struct source_list {     /* elements of one path; equal paths share one */
+typedef struct source_list { /* elements of one path; equal paths share one */
     shape_node_t *node;
-    uint32_t n_guess;            /* room to start with: what the last batch needed */
+    uint32_t n_guess; /* room to start with: what the last batch needed */
 } source_list_t;
 
 struct decoder {
     source_column_t *columns;
-    uint32_t n_columns;          /* of the spec */
-    uint32_t n_cells;            /* with the hidden one */
+    uint32_t n_columns; /* of the spec */
+    uint32_t n_cells;   /* with the hidden one */
     const char **names;
-    uint32_t *list_of;           /* unnest of the spec -> list */
+    uint32_t *list_of; /* unnest of the spec -> list */
     uint32_t n_unnests;
     source_list_t *lists;
     uint32_t n_lists;
-    int event_column;            /* -1: the record's timestamp */
+    int event_column; /* -1: the record's timestamp */
     int64_t event_unit_ms;
     const char *const *topics;
     uint32_t n_topics;
@@ -70,7 +70,7 @@ static void add_column(decoder_t *d, const char *name, int meta, int intern) {
 
 static void add_list(decoder_t *d, uint32_t unnest, const decode_unnest_t *u) {
     shape_node_t *node = shape_want_path(d->root, u->path);
-    if (!node) {   /* no such path: nothing is ever found on it */
+    if (!node) { /* no such path: nothing is ever found on it */
         d->list_of[unnest] = d->n_lists++;
         return;
     }
@@ -107,6 +107,7 @@ decoder_t *decoder_new(const decode_spec_t *spec, intern_t *intern) {
     d->lists = mem_zalloc((spec->n_unnests + 1) * sizeof *d->lists);
     for (uint32_t i = 0; i < spec->n_unnests; i++)
         add_list(d, i, &spec->unnests[i]);
+    shape_settle(d->root);
     return d;
 }
 
@@ -128,13 +129,9 @@ void decoder_name_topics(decoder_t *d, const char *const *names, uint32_t n) {
     d->n_topics = n;
 }
 
-void decoder_predict(decoder_t *d, int on) {
-    d->predicts = on;
-}
+void decoder_predict(decoder_t *d, int on) { d->predicts = on; }
 
-void decoder_narrow(decoder_t *d) {
-    d->walk = walk_sse2;
-}
+void decoder_narrow(decoder_t *d) { d->walk = walk_sse2; }
 
 /* --- event time --- */
 
@@ -196,7 +193,7 @@ static cell_t meta_cell(const decoder_t *d, int meta, const record_t *r) {
 
 /* --- records --- */
 
-typedef struct batch_run {       /* one call of decode_records */
+typedef struct batch_run { /* one call of decode_records */
     decoder_t *d;
     walk_t walk;
     cell_t **cells;
@@ -209,6 +206,7 @@ typedef struct batch_run {       /* one call of decode_records */
 static const char *walk_record(batch_run_t *run, const record_t *r, const char **reason) {
     walk_t *w = &run->walk;
     const char *s = json_ws(r->value.s, r->value.s + r->value.len);
+    w->begin = r->value.s;
     w->end = r->value.s + r->value.len;
     if (r->value.len > UINT32_MAX) {
         *reason = "larger than 4 GB";
@@ -224,11 +222,7 @@ static const char *walk_record(batch_run_t *run, const record_t *r, const char *
     if (!p && w->status == WALK_REPEATED) {
         for (uint32_t i = 0; i < run->d->n_lists; i++)
             w->lists[i].n = w->lists[i].start;
-        w->careful = 1;
-        p = run->d->walk(w, run->d->root, s);
-        w->careful = 0;
-        if (p)
-            walk_paths(w, run->d->root, (slice_t){s, (size_t)(p - s)});
+        p = walk_repeated(w, run->d->root, s);
     }
     if (p && p < w->end && json_ws(p, w->end) != w->end) {
         w->status = JSON_TRAILING;
@@ -304,10 +298,15 @@ static void begin(batch_run_t *run, arena_t *a) {
     walk_list_t *lists = arena_array(a, walk_list_t, d->n_lists);
     for (uint32_t i = 0; i < d->n_lists; i++) {
         uint32_t cap = d->lists[i].n_guess;
-        lists[i] = (walk_list_t){arena_array(a, cell_t, cap), arena_array(a, uint32_t, cap), arena_array(a, uint32_t, cap), 0, cap, 0};
+        lists[i] = (walk_list_t){
+            arena_array(a, cell_t, cap), arena_array(a, uint32_t, cap), arena_array(a, uint32_t, cap), 0, cap, 0};
     }
-    run->walk = (walk_t){.arena = a, .intern = d->intern, .symbols = d->intern ? intern_short(d->intern) : NULL,
-                         .columns = run->cells, .lists = lists, .predicts = d->predicts};
+    run->walk = (walk_t){.arena = a,
+                         .intern = d->intern,
+                         .symbols = d->intern ? intern_short(d->intern) : NULL,
+                         .columns = run->cells,
+                         .lists = lists,
+                         .predicts = d->predicts};
 }
 
 /* The new batch's symbols count for or against interning the column, and all of them for keeping the table. */
@@ -344,8 +343,15 @@ static void finish(batch_run_t *run, arena_t *a) {
     memset(sub, 0, n * sizeof *sub);
     for (uint32_t i = 0; i < d->n_columns; i++)
         columns[i] = (column_t){run->cells[d->columns[i].cells], rows};
-    *b = (batch_t){.n = n, .n_origins = n, .n_columns = d->n_columns, .open = 1, .origin = rows, .sub = sub,
-                   .origins = run->origins, .columns = columns, .names = d->names};
+    *b = (batch_t){.n = n,
+                   .n_origins = n,
+                   .n_columns = d->n_columns,
+                   .open = 1,
+                   .origin = rows,
+                   .sub = sub,
+                   .origins = run->origins,
+                   .columns = columns,
+                   .names = d->names};
     run->out->batch = b;
     unnested_t *unnested = arena_array(a, unnested_t, d->n_unnests);
     for (uint32_t i = 0; i < d->n_unnests; i++) {

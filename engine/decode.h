@@ -13,15 +13,15 @@
 typedef enum { META_TIMESTAMP, META_KEY, META_TOPIC, META_PARTITION, META_OFFSET, META_HEADERS } meta_kind_t;
 
 typedef struct decode_column {
-    const char *name;            /* top-level member, or the name of a metadata column */
-    int meta;                    /* -1, or a meta_kind_t */
-    int intern;                  /* strings become symbols where they fit */
+    const char *name; /* top-level member, or the name of a metadata column */
+    int meta;         /* -1, or a meta_kind_t */
+    int intern;       /* strings become symbols where they fit */
 } decode_column_t;
 
 /* "pizzas[].additionalToppings[] as topping" over records: the fast form, one name for the innermost element.
  * Other forms are done by unnest.h on top of the raw cells. */
 typedef struct decode_unnest {
-    const char *path;            /* "pizzas[].additionalToppings[]" */
+    const char *path; /* "pizzas[].additionalToppings[]" */
     int intern;
 } decode_unnest_t;
 
@@ -30,42 +30,42 @@ typedef struct decode_spec {
     uint32_t n_columns;
     const decode_unnest_t *unnests;
     uint32_t n_unnests;
-    const char *event_time;      /* a member or metadata column name; NULL: the record's timestamp */
-    int64_t event_unit_ms;       /* 1, or 1000 when numbers are epoch seconds */
+    const char *event_time; /* a member or metadata column name; NULL: the record's timestamp */
+    int64_t event_unit_ms;  /* 1, or 1000 when numbers are epoch seconds */
 } decode_spec_t;
 
-typedef struct record {          /* borrowed from the source until it is told to release */
-    int32_t topic;               /* index into the topic names */
+typedef struct record { /* borrowed from the source until it is told to release */
+    int32_t topic;      /* index into the topic names */
     int32_t partition;
     int64_t offset;
-    int64_t timestamp;           /* the broker's, epoch ms; -1: none */
-    slice_t key, value;          /* s == NULL: none */
-    slice_t headers;             /* JSON object text {"name":"value",...}; s == NULL: none or not asked for */
+    int64_t timestamp;  /* the broker's, epoch ms; -1: none */
+    slice_t key, value; /* s == NULL: none */
+    slice_t headers;    /* JSON object text {"name":"value",...}; s == NULL: none or not asked for */
     uint32_t tick;
 } record_t;
 
 typedef struct decode_bad {
-    uint32_t record;             /* index into the records given */
-    const char *reason;          /* static text: "not JSON: cut off", "no usable event time", "tombstone", ... */
-    int is_tombstone;            /* counted and skipped instead of dead-lettered */
+    uint32_t record;    /* index into the records given */
+    const char *reason; /* static text: "not JSON: cut off", "no usable event time", "tombstone", ... */
+    int is_tombstone;   /* counted and skipped instead of dead-lettered */
 } decode_bad_t;
 
-typedef struct unnested {        /* elements of one decode_unnest, in record order */
+typedef struct unnested { /* elements of one decode_unnest, in record order */
     uint32_t n;
-    const uint32_t *origin;      /* element -> origin */
-    const uint32_t *sub;         /* number inside its record */
+    const uint32_t *origin; /* element -> origin */
+    const uint32_t *sub;    /* number inside its record */
     const cell_t *cells;
 } unnested_t;
 
 typedef struct decoded {
-    batch_t *batch;              /* one row per good record; open = 1; columns as in the spec */
-    unnested_t *unnested;        /* one per decode_unnest */
+    batch_t *batch;       /* one row per good record; open = 1; columns as in the spec */
+    unnested_t *unnested; /* one per decode_unnest */
     decode_bad_t *bad;
     uint32_t n_bad;
 } decoded_t;
 
 typedef struct decoder decoder_t;
-decoder_t *decoder_new(const decode_spec_t *spec, intern_t *intern);   /* copies the spec, borrows intern */
+decoder_t *decoder_new(const decode_spec_t *spec, intern_t *intern); /* copies the spec, borrows intern */
 void decoder_free(decoder_t *d);
 /* Names by record_t.topic, for META_TOPIC columns; borrowed. */
 void decoder_name_topics(decoder_t *d, const char *const *names, uint32_t n);

@@ -39,9 +39,7 @@ static shape_member_t *add_member(shape_node_t *node, slice_t key) {
     return m;
 }
 
-static void index_member(shape_node_t *node, shape_member_t *m) {
-    map_put(&node->by_key, m->key.s, m->key.len, m);
-}
+static void index_member(shape_node_t *node, shape_member_t *m) { map_put(&node->by_key, m->key.s, m->key.len, m); }
 
 /* A wanted name is found by the body only where they are the same bytes: one with a backslash in it looks like another
  * name's escape. */
@@ -56,7 +54,7 @@ shape_node_t *shape_want(shape_node_t *node, const char *name, size_t len) {
         if (slice_eq(node->members[i]->key, key))
             return node->members[i]->node;
     shape_node_t *value = shape_new();
-    value->path_bit = (uint64_t)1 << (node->n_wanted & 63);   /* a bit shared costs time, not truth */
+    value->path_bit = (uint64_t)1 << (node->n_wanted & 63); /* a bit shared costs time, not truth */
     shape_member_t *m = add_member(node, key);
     m->node = value;
     index_wanted(node, m);
@@ -71,9 +69,7 @@ static shape_node_t *want_element(shape_node_t *node) {
 }
 
 /* Length of the member name at s, up to '.', '[' or the end. */
-static size_t name_length(const char *s) {
-    return strcspn(s, ".[");
-}
+static size_t name_length(const char *s) { return strcspn(s, ".["); }
 
 shape_node_t *shape_want_path(shape_node_t *root, const char *path) {
     shape_node_t *node = root;
@@ -98,6 +94,17 @@ shape_node_t *shape_want_path(shape_node_t *root, const char *path) {
     return node;
 }
 
+void shape_settle(shape_node_t *node) {
+    node->only_path = node->is_path && node->column < 0 && node->list < 0;
+    node->enters_arrays = node->only_path && node->element;
+    node->enters_objects = node->only_path && node->n_wanted > 0;
+    node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
+    for (size_t i = 0; i < node->n_wanted; i++)
+        shape_settle(node->members[i]->node);
+    if (node->element)
+        shape_settle(node->element);
+}
+
 /* A key written with escapes may still be a wanted name. */
 static shape_member_t *wanted_member(const shape_node_t *node, slice_t body) {
     for (size_t i = 0; i < node->n_wanted; i++)
@@ -119,15 +126,14 @@ shape_member_t *shape_member(shape_node_t *node, slice_t body, int escaped) {
     return m;
 }
 
-static uint32_t low_bits(size_t n) {
-    return n >= 32 ? UINT32_MAX : ((uint32_t)1 << n) - 1;
-}
+static uint32_t low_bits(size_t n) { return n >= 32 ? UINT32_MAX : ((uint32_t)1 << n) - 1; }
 
 void shape_learn(shape_edge_t edges[2], const char *text, size_t len, shape_member_t *to) {
     if (len > SHAPE_TEXT)
         return;
     edges[1] = edges[0];
-    edges[0] = (shape_edge_t){.len = (uint32_t)len, .mask = {low_bits(len), len > 32 ? low_bits(len - 32) : 0}, .to = to};
+    edges[0] =
+        (shape_edge_t){.len = (uint32_t)len, .mask = {low_bits(len), len > 32 ? low_bits(len - 32) : 0}, .to = to};
     memcpy(edges[0].text, text, len);
 }
 
@@ -150,9 +156,7 @@ static void judge_interning(shape_node_t *node) {
     node->asked = node->missed = 0;
 }
 
-static void forget_edges(shape_edge_t edges[2]) {
-    edges[0].len = edges[1].len = 0;
-}
+static void forget_edges(shape_edge_t edges[2]) { edges[0].len = edges[1].len = 0; }
 
 /* A full table of keys is mostly keys that will not come back: the layout is learned anew. */
 static void forget_members(shape_node_t *node) {
@@ -172,6 +176,7 @@ static void forget_members(shape_node_t *node) {
 void shape_between_batches(shape_node_t *node) {
     if (node->wants_symbols)
         judge_interning(node);
+    node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
     if (node->n_members >= SHAPE_MEMBERS && node->n_wanted < SHAPE_MEMBERS)
         forget_members(node);
     for (size_t i = 0; i < node->n_wanted; i++)

@@ -82,18 +82,27 @@ static cell_t checked_cell(walk_t *w, shape_node_t *node, slice_t value) {
     return sym ? (cell_t){.kind = CELL_SYM, .len = c.len, .raw = c.raw, .u.sym = sym} : c;
 }
 
-void walk_paths(walk_t *w, shape_node_t *node, slice_t value) {
+static void take_value(walk_t *w, shape_node_t *node, slice_t value) {
     json_iter_t it;
-    if (node->list >= 0)
-        walk_put_cell(w, &(shape_node_t){.column = -1, .list = node->list}, checked_cell(w, node, value));
-    if (value.s[0] == '[' && node->element && node->element->is_path) {
+    if (node->column >= 0 || node->list >= 0)
+        walk_put_cell(w, node, checked_cell(w, node, value));
+    if (value.s[0] == '[' && node->element) {
         json_iter_open(&it, value);
         while (json_iter_next(&it) > 0)
-            walk_paths(w, node->element, it.value);
+            take_value(w, node->element, it.value);
     }
     for (size_t i = 0; value.s[0] == '{' && i < node->n_wanted; i++) {
         slice_t member;
-        if (node->members[i]->node->is_path && json_member(value, node->members[i]->key, &member) == 0)
-            walk_paths(w, node->members[i]->node, member);
+        if (json_member(value, node->members[i]->key, &member) == 0)
+            take_value(w, node->members[i]->node, member);
     }
+}
+
+const char *walk_repeated(walk_t *w, shape_node_t *root, const char *p) {
+    const char *from = p;
+    w->status = json_skip(&p, w->end, 0);
+    if (w->status)
+        return NULL;
+    take_value(w, root, (slice_t){from, (size_t)(p - from)});
+    return p;
 }

@@ -9,28 +9,27 @@
 #include "decode_shape.h"
 #include "intern.h"
 
-/* Beside the statuses of JSON: a member on a path came twice in one object, so elements of the first must not count. The
- * record is walked again with `careful` set and its paths taken from the checked text. */
+/* Beside the statuses of JSON: a member on a path came twice in one object, so elements of the first must not count: what
+ * is wanted is then to be taken by walk_repeated. */
 #define WALK_REPEATED (-200)
 
-typedef struct walk_list {       /* elements of one unnest path */
+typedef struct walk_list { /* elements of one unnest path */
     cell_t *cells;
     uint32_t *origin, *sub;
     uint32_t n, cap;
-    uint32_t start;              /* n before the present record */
+    uint32_t start; /* n before the present record */
 } walk_list_t;
 
 typedef struct walk {
-    const char *end;             /* of the record's value */
+    const char *begin, *end; /* of the record's value */
     arena_t *arena;
     intern_t *intern;
     const intern_short_t *symbols;
-    cell_t *const *columns;      /* cells of each column, by row */
+    cell_t *const *columns; /* cells of each column, by row */
     walk_list_t *lists;
     uint32_t row;
-    int predicts;                /* follow and learn layouts */
-    int careful;
-    int status;                  /* why a walk gave NULL */
+    int predicts; /* follow and learn layouts */
+    int status;   /* why a walk gave NULL */
 } walk_t;
 
 /* p at '{'. Returns the place behind the object, or NULL with w->status. */
@@ -38,8 +37,9 @@ typedef const char *(*walk_fn)(walk_t *w, shape_node_t *root, const char *p);
 const char *walk_sse2(walk_t *w, shape_node_t *root, const char *p);
 const char *walk_avx2(walk_t *w, shape_node_t *root, const char *p);
 walk_fn walk_best(void);
-/* The elements on paths, from checked text, where of repeated members the last counts. */
-void walk_paths(walk_t *w, shape_node_t *node, slice_t value);
+/* The slow way for a record with repeated members, of which the last count. text: the object with what follows it. Returns
+ * what a walk_fn does. */
+const char *walk_repeated(walk_t *w, shape_node_t *root, const char *p);
 
 /* What the two walks share off the fast way. */
 int walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char **p, int first, shape_member_t **out);
@@ -55,7 +55,8 @@ static inline void walk_write(cell_t *place, uint64_t head, const char *raw, uin
     memcpy(to + 16, &payload, 8);
 }
 
-static inline void walk_put(walk_t *w, const shape_node_t *node, unsigned kind, unsigned flags, slice_t raw, uint64_t payload) {
+static inline void walk_put(walk_t *w, const shape_node_t *node, unsigned kind, unsigned flags, slice_t raw,
+                            uint64_t payload) {
     uint64_t head = kind | flags << 8 | (uint64_t)raw.len << 32;
     if (node->list >= 0) {
         walk_list_t *l = &w->lists[node->list];

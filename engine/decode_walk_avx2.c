@@ -9,12 +9,11 @@ typedef __m256i block_t;
 static const unsigned char positions[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 
-TARGET static inline block_t block_load(const char *p) {
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
+TARGET static inline block_t block_load(const char *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 TARGET static inline uint32_t block_special(block_t v) {
-    block_t special = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
-    special = _mm256_or_si256(special, _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v));   /* signed: from 0x80 as well */
+    block_t special =
+        _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+    special = _mm256_or_si256(special, _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v)); /* signed: from 0x80 as well */
     return (uint32_t)_mm256_movemask_epi8(special);
 }
 TARGET static inline uint32_t block_quote(block_t v) {

@@ -14,70 +14,95 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-TARGET static const char *walk_value(walk_t *w, shape_node_t *node, const char *p, int depth);
+TARGET static const char *walk_array(walk_t *w, shape_node_t *node, const char *p, int depth);
+TARGET static const char *walk_object(walk_t *w, shape_node_t *node, const char *p, int depth);
 
 TARGET static __attribute__((noinline, cold)) const char *fail(walk_t *w, int status) {
     w->status = status;
     return NULL;
 }
 
-INLINE int follows(const shape_edge_t *e, const char *p, const char *end) {
-    if (LIKELY(end - p >= BLOCK && e->len)) {
-        uint32_t same = block_same(block_load(p), e->text);
-        if ((same & e->mask[0]) != e->mask[0])
+/* The last bytes of a record, fewer than a block, come from a block that ends where the record does: the answers for the
+ * `left` bytes from p on, as a mask from bit 0. Only where the record is a block long. */
+INLINE int has_last_block(const walk_t *w) { return w->end - w->begin >= BLOCK; }
+
+INLINE int follows(const walk_t *w, const shape_edge_t *e, const char *p, const char *end) {
+    int64_t left = end - p;
+    if (LIKELY(left >= BLOCK && e->len)) {
+        if (~block_same(block_load(p), e->text) & e->mask[0])
             return 0;
-        if (LIKELY(e->len <= BLOCK))
-            return 1;
+        return LIKELY(e->len <= BLOCK) || ((size_t)left >= e->len && memcmp(p, e->text, e->len) == 0);
     }
-    return e->len && (size_t)(end - p) >= e->len && memcmp(p, e->text, e->len) == 0;
+    if (e->len == 0 || left < e->len)
+        return 0;
+    if (!has_last_block(w))
+        return memcmp(p, e->text, e->len) == 0;
+    size_t shift = (size_t)(BLOCK - left);
+    uint32_t same = block_same(block_load(end - BLOCK), e->before + (sizeof e->before - shift)) >> shift;
+    return (~same & e->mask[0]) == 0;
 }
 
 /* --- strings --- */
+
+/* Near the end: the next byte that is not plain ASCII inside a string, or the end. */
+TARGET static __attribute__((noinline)) const char *pass_tail(const walk_t *w, const char *p) {
+    const char *end = w->end;
+    if (has_last_block(w)) {
+        uint32_t special = (uint32_t)((uint64_t)block_special(block_load(end - BLOCK)) >> (BLOCK - (end - p)));
+        return special ? p + __builtin_ctz(special) : end;
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80)
+        p++;
+    return p;
+}
 
 /* Behind the closing quote of the string body at p. */
 INLINE const char *pass_body(walk_t *w, const char *p, int *escaped) {
     const char *end = w->end;
     for (;;) {
         uint32_t special = 0;
-        while (end - p >= BLOCK && (special = block_special(block_load(p))) == 0)
+        while (LIKELY(end - p >= BLOCK) && (special = block_special(block_load(p))) == 0)
             p += BLOCK;
-        if (LIKELY(special))
-            p += __builtin_ctz(special);
-        else
-            while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80)
-                p++;
-        if (p >= end)
-            return fail(w, JSON_CUT_OFF);
-        if (LIKELY(*p == '"'))
+        p = LIKELY(special) ? p + __builtin_ctz(special) : pass_tail(w, p);
+        if (LIKELY(p < end && *p == '"'))
             return p + 1;
-        int status = json_special(&p, end, escaped);
+        if (end - p >= 2 && *p == '\\' && (p[1] == 'n' || p[1] == '"' || p[1] == '\\' || p[1] == '/')) {
+            *escaped = 1;
+            p += 2;
+            continue;
+        }
+        int status = p < end ? json_special(&p, end, escaped) : JSON_CUT_OFF;
         if (status)
             return fail(w, status);
     }
 }
 
-/* Known strings are not scanned for what would be wrong in them: their bytes are those of a body that was checked. */
-INLINE const sym_t *known_symbol(const walk_t *w, const char *body, uint32_t *len) {
-    if (w->end - body < BLOCK)
-        return NULL;
+/* The slots after the first one. */
+TARGET static __attribute__((noinline)) const sym_t *probe_on(const intern_short_t *t, const char *body, uint32_t n,
+                                                              uint64_t h) {
+    block_t b = block_keep(block_load(body), n);
+    for (uint64_t i = 1; i < INTERN_PROBES; i++) {
+        const intern_slot_t *s = &t->slots[(h + i) & t->mask];
+        if (!s->sym || (s->len == n && block_same(b, s->key) == UINT32_MAX))
+            return s->sym;
+    }
+    return NULL;
+}
+
+/* Known strings are not scanned for what would be wrong in them: their bytes are those of a body that was checked. A block
+ * from body on must be there. */
+INLINE const sym_t *known_symbol(const intern_short_t *t, const char *body, uint32_t *len) {
     block_t b = block_load(body);
     uint32_t quote = block_quote(b);
     if (!quote)
         return NULL;
-    uint32_t n = (uint32_t)__builtin_ctz(quote);
+    uint32_t n = *len = (uint32_t)__builtin_ctz(quote);
     b = block_keep(b, n);
-    const intern_short_t *t = w->symbols;
     uint64_t h = intern_hash(block_word(b, 0), block_word(b, 1), block_word(b, 2), block_word(b, 3), t->seed);
-    for (uint64_t i = 0; i < INTERN_PROBES; i++) {
-        const intern_slot_t *s = &t->slots[(h + i) & t->mask];
-        if (LIKELY(s->len == n && s->sym && block_same(b, s->key) == UINT32_MAX)) {
-            *len = n;
-            return s->sym;
-        }
-        if (!s->sym)
-            return NULL;
-    }
-    return NULL;
+    const intern_slot_t *s = &t->slots[h & t->mask];
+    if (LIKELY(s->len == n && block_same(b, s->key) == UINT32_MAX))
+        return s->sym; /* an empty slot looks like the empty string, and says NULL */
+    return s->sym ? probe_on(t, body, n, h) : NULL;
 }
 
 /* p at the opening quote. */
@@ -96,9 +121,9 @@ TARGET static __attribute__((noinline)) const char *new_string(walk_t *w, shape_
 }
 
 INLINE const char *wanted_string(walk_t *w, shape_node_t *node, const char *p) {
-    if (node->interns) {
+    if (node->interns && w->end - p > BLOCK) {
         uint32_t len;
-        const sym_t *sym = known_symbol(w, p + 1, &len);
+        const sym_t *sym = known_symbol(w->symbols, p + 1, &len);
         if (LIKELY(sym != NULL)) {
             walk_put(w, node, CELL_SYM, 0, (slice_t){p + 1, len}, (uint64_t)(uintptr_t)sym);
             return p + len + 2;
@@ -109,10 +134,26 @@ INLINE const char *wanted_string(walk_t *w, shape_node_t *node, const char *p) {
 
 /* --- numbers and the rest --- */
 
+/* Eight digits at p as a number, by three multiplications; 0 in *all when not all are digits. */
+INLINE uint64_t eight_digits(const char *p, int *all) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    *all = ((v & 0xf0f0f0f0f0f0f0f0u) | ((v + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) == 0x3333333333333333u;
+    v = (v & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
+    v = (v & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
+    return (v & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
+}
+
 /* Behind a plain integer of at most 18 digits; NULL: something else, to be looked at closely. */
 INLINE const char *pass_int(const char *p, const char *end, int64_t *out) {
     const char *s = p + (*p == '-'), *digits = s;
     uint64_t v = 0;
+    if (end - s >= 8) {
+        int all;
+        v = eight_digits(s, &all);
+        s += all ? 8 : 0;
+        v = all ? v : 0;
+    }
     while (s < end && (unsigned)(*s - '0') < 10)
         v = v * 10 + (uint64_t)(*s++ - '0');
     if (s == digits || s - digits > 18 || (*digits == '0' && s - p > 1))
@@ -123,24 +164,27 @@ INLINE const char *pass_int(const char *p, const char *end, int64_t *out) {
     return s;
 }
 
-INLINE int starts_number(char c) {
-    return (unsigned)(c - '0') < 10 || c == '-';
+INLINE int starts_number(char c) { return (unsigned)(c - '0') < 10 || c == '-'; }
+
+/* A learned text may be the beginning of one with more white space: what is neither string nor number is looked at
+ * again behind that. */
+TARGET static __attribute__((noinline)) const char *pass_other(walk_t *w, const char *p, int depth) {
+    p = json_ws(p, w->end);
+    int status = json_skip(&p, w->end, depth);
+    return status ? fail(w, status) : p;
 }
 
 INLINE const char *pass_value(walk_t *w, const char *p, int depth) {
-    int escaped, status;
+    int escaped;
     int64_t i;
-    if (p >= w->end)
-        return fail(w, JSON_CUT_OFF);
-    if (*p == '"')
+    if (LIKELY(p < w->end && *p == '"'))
         return pass_body(w, p + 1, &escaped);
-    if (starts_number(*p)) {
+    if (p < w->end && starts_number(*p)) {
         const char *behind = pass_int(p, w->end, &i);
         if (LIKELY(behind != NULL))
             return behind;
     }
-    status = json_skip(&p, w->end, depth);
-    return status ? fail(w, status) : p;
+    return pass_other(w, p, depth);
 }
 
 INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
@@ -157,68 +201,139 @@ INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
     return p;
 }
 
-TARGET static const char *other_value(walk_t *w, shape_node_t *node, const char *p, int depth) {
-    const char *from = p;
-    int status = json_skip(&p, w->end, depth);
+/* --- containers --- */
+
+/* What is neither string nor number, taken apart where it is on a path. */
+TARGET static __attribute__((noinline)) const char *other_value(walk_t *w, shape_node_t *node, const char *p,
+                                                                int depth) {
+    const char *from = p = json_ws(p, w->end);
+    int status = 0;
+    if (p >= w->end)
+        return fail(w, JSON_CUT_OFF);
+    if (*p == '"')
+        return wanted_string(w, node, p);
+    if (starts_number(*p))
+        return wanted_number(w, node, p);
+    if (*p == '[' && node->is_path && node->element)
+        p = walk_array(w, node, p, depth);
+    else if (*p == '{' && node->is_path && node->n_wanted)
+        p = walk_object(w, node, p, depth);
+    else
+        status = json_skip(&p, w->end, depth);
     if (status)
         return fail(w, status);
-    walk_put_cell(w, node, cell_from_json((slice_t){from, (size_t)(p - from)}));
+    if (p && !node->only_path)
+        walk_put_cell(w, node, cell_from_json((slice_t){from, (size_t)(p - from)}));
     return p;
 }
 
-/* --- containers --- */
+INLINE const char *walk_value(walk_t *w, shape_node_t *node, const char *p, int depth) {
+    if (p >= w->end)
+        return fail(w, JSON_CUT_OFF);
+    if (node->enters_arrays && *p == '[')
+        return walk_array(w, node, p, depth);
+    if (*p == '"')
+        return wanted_string(w, node, p);
+    if (starts_number(*p))
+        return wanted_number(w, node, p);
+    return other_value(w, node, p, depth);
+}
 
 /* Behind an element: moves to the next one (1), behind the end (0), or fails (-1). */
 INLINE int next_element(walk_t *w, const char **p) {
     const char *s = *p;
-    if (s < w->end && (unsigned char)*s <= ' ')
-        s = json_ws(s, w->end);
+    if (w->end - s >= 3 && s[0] == ',' && s[1] == ' ' && (unsigned char)s[2] > ' ') {
+        *p = s + 2;
+        return 1;
+    }
+    s = json_ws(s, w->end);
     if (s >= w->end)
         return w->status = JSON_CUT_OFF, -1;
     char c = *s++;
-    if (c == ',') {
-        if (s < w->end && *s == ' ')
-            s++;
-        *p = s < w->end && (unsigned char)*s <= ' ' ? json_ws(s, w->end) : s;
-        return 1;
-    }
-    *p = s;
-    return c == ']' ? 0 : (w->status = JSON_SYNTAX, -1);
+    *p = c == ',' ? json_ws(s, w->end) : s;
+    return c == ',' ? 1 : c == ']' ? 0 : (w->status = JSON_SYNTAX, -1);
 }
 
-TARGET static const char *walk_array(walk_t *w, shape_node_t *node, const char *p, int depth) {
+/* The hot case of an array: known strings, one after the other as json.dumps or a compact writer puts them. Stops behind
+ * an element (*behind = 1) or before one that is anything else. */
+INLINE const char *known_elements(walk_t *w, const shape_node_t *element, const char *p, int *behind) {
+    walk_list_t *l = &w->lists[element->list];
+    const intern_short_t symbols = *w->symbols;
+    const uint32_t cap = l->cap, start = l->start, row = w->row;
+    cell_t *cells = l->cells;
+    uint32_t *origin = l->origin, *sub = l->sub, n = l->n;
+    const char *end = w->end;
+    while (end - p > BLOCK + 3 && *p == '"' && n < cap) {
+        uint32_t len;
+        const sym_t *sym = known_symbol(&symbols, p + 1, &len);
+        if (!LIKELY(sym != NULL))
+            break;
+        walk_write(&cells[n], CELL_SYM | (uint64_t)len << 32, p + 1, (uint64_t)(uintptr_t)sym);
+        origin[n] = row;
+        sub[n] = n - start;
+        n++;
+        p += len + 2;
+        if (p[0] != ',') {
+            *behind = 1;
+            break;
+        }
+        p += p[1] == ' ' ? 2 : 1;
+    }
+    l->n = n;
+    return p;
+}
+
+TARGET static __attribute__((noinline)) const char *walk_array(walk_t *w, shape_node_t *node, const char *p,
+                                                               int depth) {
     shape_node_t *element = node->element;
-    int more;
+    const char *end = w->end;
     if (depth >= JSON_DEPTH_MAX)
         return fail(w, JSON_TOO_DEEP);
     p++;
-    if (p < w->end && (unsigned char)*p <= ' ')
-        p = json_ws(p, w->end);
-    if (p < w->end && *p == ']')
+    if (p < end && (unsigned char)*p <= ' ')
+        p = json_ws(p, end);
+    if (p < end && *p == ']')
         return p + 1;
-    do {
-        if (p < w->end && *p == '"')
-            p = wanted_string(w, element, p);
-        else
-            p = walk_value(w, element, p, depth + 1);
-        if (!p)
-            return NULL;
-        more = next_element(w, &p);
-    } while (more > 0);
-    return more < 0 ? NULL : p;
+    for (;;) {
+        int behind = 0;
+        if (element->lists_symbols)
+            p = known_elements(w, element, p, &behind);
+        if (!behind) {
+            if (element->enters_objects && p < end && *p == '{')
+                p = walk_object(w, element, p, depth + 1);
+            else
+                p = walk_value(w, element, p, depth + 1);
+            if (!p)
+                return NULL;
+        }
+        if (p < end && *p == ']')
+            return p + 1;
+        int more = next_element(w, &p);
+        if (more <= 0)
+            return more < 0 ? NULL : p;
+    }
 }
 
-TARGET static const char *walk_object(walk_t *w, shape_node_t *node, const char *p, int depth) {
+/* Whether a member on a path comes again in this object: what its first value gave must not count. */
+INLINE int repeated(const shape_node_t *node, uint64_t *seen) {
+    int again = (*seen & node->path_bit) != 0;
+    *seen |= node->path_bit;
+    return again;
+}
+
+TARGET static __attribute__((noinline)) const char *walk_object(walk_t *w, shape_node_t *node, const char *p,
+                                                                int depth) {
     shape_edge_t *edges = node->open;
+    const char *end = w->end;
     uint64_t seen = 0;
     if (depth >= JSON_DEPTH_MAX)
         return fail(w, JSON_TOO_DEEP);
     for (int first = 1;; first = 0) {
         shape_member_t *m;
-        if (LIKELY(w->predicts && follows(&edges[0], p, w->end))) {
+        if (LIKELY(follows(w, &edges[0], p, end))) {
             p += edges[0].len;
             m = edges[0].to;
-        } else if (w->predicts && follows(&edges[1], p, w->end)) {
+        } else if (follows(w, &edges[1], p, end)) {
             p += edges[1].len;
             m = edges[1].to;
         } else {
@@ -228,43 +343,16 @@ TARGET static const char *walk_object(walk_t *w, shape_node_t *node, const char 
         }
         if (!m)
             return p;
-        if (p < w->end && (unsigned char)*p <= ' ')
-            p = json_ws(p, w->end);   /* a learned text may be the beginning of one with more white space */
         edges = m->next;
-        if (!m->node) {
+        if (!m->node)
             p = pass_value(w, p, depth + 1);
-        } else {
-            if (m->node->is_path) {
-                if (seen & m->node->path_bit && !w->careful)
-                    return fail(w, WALK_REPEATED);
-                seen |= m->node->path_bit;
-            }
+        else if (m->node->is_path && repeated(m->node, &seen))
+            return fail(w, WALK_REPEATED);
+        else
             p = walk_value(w, m->node, p, depth + 1);
-        }
         if (!p)
             return NULL;
     }
 }
 
-/* In a careful walk nothing goes to lists. */
-TARGET static const char *walk_value(walk_t *w, shape_node_t *node, const char *p, int depth) {
-    if (p >= w->end)
-        return fail(w, JSON_CUT_OFF);
-    if (*p == '"')
-        return wanted_string(w, node, p);
-    if (starts_number(*p))
-        return wanted_number(w, node, p);
-    int enters = node->is_path && !w->careful;
-    int is_array = *p == '[' && node->element, is_object = *p == '{' && node->n_wanted;
-    if (!enters || !(is_array || is_object))
-        return other_value(w, node, p, depth);
-    const char *from = p;
-    p = is_array ? walk_array(w, node, p, depth) : walk_object(w, node, p, depth);
-    if (p && (node->column >= 0 || node->list >= 0))
-        walk_put(w, node, CELL_JSON, 0, (slice_t){from, (size_t)(p - from)}, 0);
-    return p;
-}
-
-TARGET const char *WALK(walk_t *w, shape_node_t *root, const char *p) {
-    return walk_object(w, root, p, 0);
-}
+TARGET const char *WALK(walk_t *w, shape_node_t *root, const char *p) { return walk_object(w, root, p, 0); }

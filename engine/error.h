@@ -10,16 +10,16 @@
 #define __error_t_defined 1 /* NOLINT(bugprone-reserved-identifier) */
 
 enum {
-    ERR_INVALID = -1,  /* what the user wrote or sent is wrong */
+    ERR_INVALID = -1, /* what the user wrote or sent is wrong */
     ERR_NOT_FOUND = -2,
-    ERR_IO = -3,       /* the operating system refused */
-    ERR_KAFKA = -4,    /* the broker or librdkafka refused */
-    ERR_LIMIT = -5,    /* a configured bound was reached */
-    ERR_SCRIPT = -6,   /* a Lua error that belongs to one rule */
-    ERR_RUNAWAY = -7,  /* a rule overran its budget of time or memory */
-    ERR_AGAIN = -8,    /* retriable: the same call with the same arguments */
-    ERR_ABORTED = -9,  /* the transaction must be rolled back */
-    ERR_FENCED = -10,  /* somebody else owns this work now */
+    ERR_IO = -3,      /* the operating system refused */
+    ERR_KAFKA = -4,   /* the broker or librdkafka refused */
+    ERR_LIMIT = -5,   /* a configured bound was reached */
+    ERR_SCRIPT = -6,  /* a Lua error that belongs to one rule */
+    ERR_RUNAWAY = -7, /* a rule overran its budget of time or memory */
+    ERR_AGAIN = -8,   /* retriable: the same call with the same arguments */
+    ERR_ABORTED = -9, /* the transaction must be rolled back */
+    ERR_FENCED = -10, /* somebody else owns this work now */
     ERR_INTERNAL = -11
 };
 

@@ -45,7 +45,8 @@ static inline uint64_t hash_bytes(const void *key, size_t len, uint64_t seed) {
         a = hash_load4(p);
         b = hash_load4(p + left - 4);
     } else if (left > 0) {
-        a = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[left >> 1] << 8 | (unsigned char)p[left - 1];
+        a = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[left >> 1] << 8 |
+            (unsigned char)p[left - 1];
     }
     return hash_fold(k2 ^ len, hash_fold(a ^ k1, b ^ seed));
 }

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define FIRST_SLOTS 256
+#define FIRST_SLOTS 1024
 #define LINE 64
+#define LOAD 4 /* slots per spelling: a second probe costs more than the room */
 /* Spellings per symbol, on average, that are remembered. */
 #define SPELLINGS 2
 /* A generation that fills within so many batches was not worth its making: the next one waits, twice as long each time. */
@@ -16,18 +17,18 @@
 
 struct intern {
     intern_short_t fast;
-    void *slots_block;         /* what fast.slots was aligned within */
-    uint32_t n_short, n_long;  /* spellings remembered */
-    map_t spellings;           /* bodies longer than INTERN_SHORT -> sym */
-    map_t values;              /* UTF-8 values -> sym */
-    const sym_t **symbols;     /* by id */
+    void *slots_block;        /* what fast.slots was aligned within */
+    uint32_t n_short, n_long; /* spellings remembered */
+    map_t spellings;          /* bodies longer than INTERN_SHORT -> sym */
+    map_t values;             /* UTF-8 values -> sym */
+    const sym_t **symbols;    /* by id */
     size_t n_symbols, cap_symbols;
     uint32_t max_symbols;
     size_t max_bytes;
-    arena_t strings;           /* symbols, their bytes, keys of spellings */
-    uint32_t generation, age;  /* age in batches */
-    uint64_t hits, refused;    /* of late: symbols found, and answers of NULL */
-    uint32_t rest, resting;    /* batches to answer nothing, after a short life */
+    arena_t strings;          /* symbols, their bytes, keys of spellings */
+    uint32_t generation, age; /* age in batches */
+    uint64_t hits, refused;   /* of late: symbols found, and answers of NULL */
+    uint32_t rest, resting;   /* batches to answer nothing, after a short life */
 };
 
 static void make_slots(intern_t *t, size_t n) {
@@ -59,9 +60,7 @@ void intern_free(intern_t *t) {
     mem_free(t);
 }
 
-const intern_short_t *intern_short(const intern_t *t) {
-    return &t->fast;
-}
+const intern_short_t *intern_short(const intern_t *t) { return &t->fast; }
 
 static uint64_t hash_key(const intern_t *t, const char key[INTERN_SHORT]) {
     uint64_t w[4];
@@ -97,7 +96,7 @@ static void grow_slots(intern_t *t) {
     t->n_short = 0;
     for (size_t i = 0; i < n; i++)
         if (old[i].sym)
-            t->n_short += (uint32_t)put_slot(t, &old[i]);   /* one that finds no place is looked up by value again */
+            t->n_short += (uint32_t)put_slot(t, &old[i]); /* one that finds no place is looked up by value again */
     mem_free(old_block);
 }
 
@@ -112,7 +111,7 @@ static void remember(intern_t *t, const char *body, size_t len, const sym_t *sym
         t->n_long++;
         return;
     }
-    if ((uint64_t)t->n_short * 2 >= t->fast.mask)
+    if ((uint64_t)t->n_short * LOAD >= t->fast.mask)
         grow_slots(t);
     intern_slot_t s = {.sym = sym, .len = (uint32_t)len};
     memcpy(s.key, body, len);
@@ -174,9 +173,7 @@ static const sym_t *found(intern_t *t, const sym_t *sym) {
     return sym;
 }
 
-void intern_note_hits(intern_t *t, uint64_t n) {
-    t->hits += n;
-}
+void intern_note_hits(intern_t *t, uint64_t n) { t->hits += n; }
 
 const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status) {
     *status = 0;
@@ -191,13 +188,9 @@ const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status) 
     return s && s->sym ? found(t, s->sym) : learn(t, body, len, status);
 }
 
-uint32_t intern_count(const intern_t *t) {
-    return (uint32_t)t->n_symbols;
-}
+uint32_t intern_count(const intern_t *t) { return (uint32_t)t->n_symbols; }
 
-uint32_t intern_generation(const intern_t *t) {
-    return t->generation;
-}
+uint32_t intern_generation(const intern_t *t) { return t->generation; }
 
 static void restart(intern_t *t) {
     map_clear(&t->spellings);
@@ -231,6 +224,4 @@ void intern_between_batches(intern_t *t) {
     restart(t);
 }
 
-const sym_t *intern_sym(const intern_t *t, uint32_t id) {
-    return id < t->n_symbols ? t->symbols[id] : NULL;
-}
+const sym_t *intern_sym(const intern_t *t, uint32_t id) { return id < t->n_symbols ? t->symbols[id] : NULL; }

@@ -7,6 +7,7 @@
 #ifndef ANANAS_INTERN_H
 #define ANANAS_INTERN_H
 #include "cell.h"
+#include "hash.h"
 
 typedef struct intern intern_t;
 
@@ -15,10 +16,10 @@ void intern_free(intern_t *t);
 /* body: a string body validated by json_string's scanning rules or not yet validated (status tells). NULL: full, or
  * *status is a json_status_t because the body is not valid. */
 const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status);
-const sym_t *intern_bytes(intern_t *t, const char *utf8, size_t len);   /* from a plain UTF-8 value; NULL: full */
+const sym_t *intern_bytes(intern_t *t, const char *utf8, size_t len); /* from a plain UTF-8 value; NULL: full */
 uint32_t intern_count(const intern_t *t);
-uint32_t intern_generation(const intern_t *t);      /* changes when ids start anew: memo tables by id must be dropped */
-void intern_between_batches(intern_t *t);           /* may start a new generation */
+uint32_t intern_generation(const intern_t *t); /* changes when ids start anew: memo tables by id must be dropped */
+void intern_between_batches(intern_t *t);      /* may start a new generation */
 const sym_t *intern_sym(const intern_t *t, uint32_t id);
 
 /* The way for bodies of up to INTERN_SHORT bytes, open to the decoder, which compares them by vector while it scans. The
@@ -29,23 +30,22 @@ const sym_t *intern_sym(const intern_t *t, uint32_t id);
 
 typedef struct intern_slot {
     char key[INTERN_SHORT];
-    const sym_t *sym;      /* NULL: empty */
+    const sym_t *sym; /* NULL: empty */
     uint32_t len;
     uint32_t spare;
     uint64_t spare_line[2];
 } intern_slot_t;
 
 typedef struct intern_short {
-    intern_slot_t *slots;  /* on cache lines of their own */
+    intern_slot_t *slots; /* on cache lines of their own */
     uint64_t mask, seed;
 } intern_short_t;
 
 const intern_short_t *intern_short(const intern_t *t);
-void intern_note_hits(intern_t *t, uint64_t n);     /* found without asking: they speak for keeping the table */
-/* Four independent multiplications: the words are ready at once. Bounded probing answers those who construct collisions. */
+void intern_note_hits(intern_t *t, uint64_t n); /* found without asking: they speak for keeping the table */
+/* Over the four words of a padded body: folded crosswise, then one wide multiplication. Those who construct collisions
+ * are answered by bounded probing. */
 static inline uint64_t intern_hash(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t seed) {
-    uint64_t h = ((a ^ seed) * 0x9e3779b97f4a7c15u) ^ (b * 0xc2b2ae3d27d4eb4fu) ^ (c * 0x165667b19e3779f9u) ^
-                 (d * 0xd6e8feb86659fd93u);
-    return h >> 36;
+    return hash_fold(a ^ d ^ seed, b ^ c ^ 0x9e3779b97f4a7c15u);
 }
 #endif

@@ -29,7 +29,7 @@ static const char *plain_run(const char *p, const char *end) {
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash));
-        special = _mm_or_si128(special, _mm_cmplt_epi8(v, space));   /* signed: bytes from 0x80 are below as well */
+        special = _mm_or_si128(special, _mm_cmplt_epi8(v, space)); /* signed: bytes from 0x80 are below as well */
         int mask = _mm_movemask_epi8(special);
         if (mask)
             return p + __builtin_ctz((unsigned)mask);
@@ -65,12 +65,19 @@ static int hex4(const char *p) {
     int v = 0;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return -1;
         v = v << 4 | digit;
     }
     return v;
+}
+
+static int is_short_escape(char c) {
+    return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' || c == 't';
 }
 
 /* *p at a backslash; moves behind the escape (both halves of a surrogate pair). */
@@ -79,7 +86,7 @@ static int scan_escape(const char **p, const char *end) {
     if (end - s < 2)
         return JSON_CUT_OFF;
     if (s[1] != 'u') {
-        if (!strchr("\"\\/bfnrt", s[1]) || s[1] == 0)
+        if (!is_short_escape(s[1]))
             return JSON_BAD_ESCAPE;
         *p = s + 2;
         return JSON_OK;
@@ -172,7 +179,7 @@ int json_number(const char **p, const char *end) {
     if (n == 0)
         return *p + 1 == end ? JSON_CUT_OFF : JSON_BAD_NUMBER;
     *p += n;
-    return *p < end && (unsigned)(**p - '0') < 10 ? JSON_BAD_NUMBER : JSON_OK;   /* 01 */
+    return *p < end && (unsigned)(**p - '0') < 10 ? JSON_BAD_NUMBER : JSON_OK; /* 01 */
 }
 
 static int skip_member_name(const char **p, const char *end) {
@@ -381,7 +388,7 @@ size_t json_unescape(const char *body, size_t len, char *out) {
 }
 
 static void write_special(buf_t *b, unsigned char c) {
-    static const char letters[] = "btn_fr";   /* 0x08 to 0x0d */
+    static const char letters[] = "btn_fr"; /* 0x08 to 0x0d */
     if (c == '"' || c == '\\') {
         buf_add_char(b, '\\');
         buf_add_char(b, (char)c);

@@ -15,10 +15,10 @@ struct log {
     int is_terminal;
     log_level_t level;
     log_format_t format;
-    pthread_mutex_t lock;       /* everything below, and the order of lines */
-    char **secrets;             /* longest first: a secret inside another leaves no remainder */
+    pthread_mutex_t lock; /* everything below, and the order of lines */
+    char **secrets;       /* longest first: a secret inside another leaves no remainder */
     size_t n_secrets, cap_secrets;
-    char *status;               /* what stands on the terminal's last line, or NULL */
+    char *status; /* what stands on the terminal's last line, or NULL */
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -123,7 +123,7 @@ static void add_escaped(buf_t *b, unsigned char c) {
 static void format_text(buf_t *b, log_level_t level, const char *where, slice_t text) {
     timefmt_write(b, clock_wall(&clock_system).ms, TIME_ISO8601);
     buf_printf(b, " %-5s %s: ", level_names[level], where);
-    for (size_t i = 0; i < text.len; i++) {   /* one line each, whatever the message quotes */
+    for (size_t i = 0; i < text.len; i++) { /* one line each, whatever the message quotes */
         unsigned char c = (unsigned char)text.s[i];
         if (c < 0x20 || c == 0x7f)
             add_escaped(b, c);

@@ -12,12 +12,13 @@ typedef struct log log_t;
 
 log_t *log_open(int fd, log_level_t level, log_format_t format);
 void log_close(log_t *l);
-int log_level_parse(const char *name, log_level_t *out);     /* 0, or ERR_INVALID */
+int log_level_parse(const char *name, log_level_t *out); /* 0, or ERR_INVALID */
 void log_add_secret(log_t *l, const char *value);
 /* Replaces registered secrets by "***" in place. */
 void log_mask(log_t *l, char *text, size_t len);
 /* l may be NULL (says nothing). `where` names the part that speaks: "kafka", "rules", "engine". */
-void log_say(log_t *l, log_level_t level, const char *where, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void log_say(log_t *l, log_level_t level, const char *where, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* A live status line on a terminal is cleared before a log line and drawn again after it. */
 void log_status(log_t *l, const char *text);
 #endif

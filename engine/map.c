@@ -10,9 +10,7 @@ void map_fini(map_t *m) {
     *m = (map_t){0};
 }
 
-uint32_t map_hash(const void *key, size_t len) {
-    return (uint32_t)hash_bytes(key, len, 0);
-}
+uint32_t map_hash(const void *key, size_t len) { return (uint32_t)hash_bytes(key, len, 0); }
 
 /* The slot of the key, or the empty slot where it would go. */
 static map_slot_t *find(const map_t *m, const void *key, size_t len, uint32_t hash) {

@@ -41,9 +41,7 @@ void *mem_dup(const void *p, size_t size) {
     return copy;
 }
 
-char *mem_strdup(const char *s) {
-    return mem_strndup(s, strlen(s));
-}
+char *mem_strdup(const char *s) { return mem_strndup(s, strlen(s)); }
 
 char *mem_strndup(const char *s, size_t len) {
     char *copy = mem_alloc(len + 1);
@@ -64,9 +62,7 @@ char *mem_printf(const char *fmt, ...) {
     return s;
 }
 
-void mem_free(void *p) {
-    free(p);
-}
+void mem_free(void *p) { free(p); }
 
 void mem_grow(void *items_ptr, size_t *cap, size_t need, size_t size) {
     if (need <= *cap)

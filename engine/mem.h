@@ -7,12 +7,12 @@
 #define ANANAS_MEM_H
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                   /* uninitialised */
-void *mem_zalloc(size_t size);                  /* zeroed */
+void *mem_alloc(size_t size);  /* uninitialised */
+void *mem_zalloc(size_t size); /* zeroed */
 void *mem_realloc(void *p, size_t size);
 void *mem_dup(const void *p, size_t size);
 char *mem_strdup(const char *s);
-char *mem_strndup(const char *s, size_t len);   /* adds the final NUL */
+char *mem_strndup(const char *s, size_t len); /* adds the final NUL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mem_free(void *p);
 

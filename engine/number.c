@@ -11,9 +11,7 @@
 static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-static int is_digit(char c) {
-    return (unsigned)(c - '0') < 10;
-}
+static int is_digit(char c) { return (unsigned)(c - '0') < 10; }
 
 static size_t skip_digits(const char *s, size_t len, size_t i) {
     while (i < len && is_digit(s[i]))
@@ -58,7 +56,7 @@ int number_int64(const char *s, size_t len, int64_t *out) {
     for (; i < len; i++) {
         if (!is_digit(s[i]))
             return 0;
-        v = v * 10 + (uint64_t)(s[i] - '0');   /* 19 digits fit 64 bits */
+        v = v * 10 + (uint64_t)(s[i] - '0'); /* 19 digits fit 64 bits */
     }
     if (v > (uint64_t)INT64_MAX + (uint64_t)negative)
         return 0;
@@ -69,8 +67,8 @@ int number_int64(const char *s, size_t len, int64_t *out) {
 /* A decimal as its significant digits: 0.d1d2d3... * 10^point, without leading or trailing zeros; no digits: zero. */
 typedef struct decimal {
     int negative;
-    const char *s;       /* text the digits stand in; a '.' may be among them */
-    size_t from, to;     /* first and behind the last significant digit */
+    const char *s;   /* text the digits stand in; a '.' may be among them */
+    size_t from, to; /* first and behind the last significant digit */
     int64_t point;
 } decimal_t;
 
@@ -112,7 +110,7 @@ static double slow_double(const char *s, size_t len) {
     char small[128], *text = len < sizeof small ? small : mem_alloc(len + 1);
     memcpy(text, s, len);
     text[len] = 0;
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);   /* glibc's own static object: costs nothing */
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc's own static object: costs nothing */
     double d = strtod_l(text, NULL, c);
     freelocale(c);
     if (text != small)
@@ -139,9 +137,7 @@ double number_double(const char *s, size_t len) {
     return s[0] == '-' ? -d : d;
 }
 
-void number_write_int64(buf_t *b, int64_t v) {
-    number_write_int128(b, v);
-}
+void number_write_int64(buf_t *b, int64_t v) { number_write_int128(b, v); }
 
 void number_write_int128(buf_t *b, __int128 v) {
     char text[40];
@@ -164,7 +160,7 @@ void number_write_int128(buf_t *b, __int128 v) {
 /* The shortest digits of a positive finite d, without trailing zeros, as 0.ddd * 10^*point. */
 static size_t shortest_slow(double d, char digits[24], int *point) {
     char text[40];
-    int least = d < 2.2250738585072014e-308 ? 0 : 14;   /* any 15 digits survive, but for subnormals */
+    int least = d < 2.2250738585072014e-308 ? 0 : 14; /* any 15 digits survive, but for subnormals */
     for (int precision = least; precision <= 16; precision++) {
         snprintf(text, sizeof text, "%.*e", precision, d);
         if (strtod(text, NULL) == d)
@@ -259,7 +255,7 @@ void number_write_double(buf_t *b, double d) {
 static void add_rounded(buf_t *b, double d) {
     uint64_t bits;
     if (d == 0)
-        d = 0;   /* -0 is 0 */
+        d = 0; /* -0 is 0 */
     memcpy(&bits, &d, sizeof bits);
     bits = bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
     bits = __builtin_bswap64(bits);
@@ -269,7 +265,7 @@ static void add_rounded(buf_t *b, double d) {
 static void add_exact(buf_t *b, const char *s, size_t len) {
     decimal_t d = read_decimal(s, len);
     unsigned char flip = d.negative ? 0xff : 0;
-    uint32_t point = d.point > UINT32_MAX ? UINT32_MAX : (uint32_t)d.point;   /* positive: the number is large */
+    uint32_t point = d.point > UINT32_MAX ? UINT32_MAX : (uint32_t)d.point; /* positive: the number is large */
     for (int shift = 24; shift >= 0; shift -= 8)
         buf_add_char(b, (char)((unsigned char)(point >> shift) ^ flip));
     int pending = -1;

@@ -14,47 +14,47 @@
 enum { ENTRY_DEAD = 1, ENTRY_MADE = 2 /* in this epoch: no preimage; meaningful while epoch is the store's */ };
 
 struct store_entry {
-    char *value;           /* in data[] or, when it grew beyond, a block of its own */
+    char *value; /* in data[] or, when it grew beyond, a block of its own */
     void *tag;
     uint32_t hash, key_len;
-    uint32_t len, cap;     /* of value */
+    uint32_t len, cap; /* of value */
     uint32_t epoch;
     uint32_t flags;
-    char data[];           /* the key, then, 8-byte aligned, the first room for the value */
+    char data[]; /* the key, then, 8-byte aligned, the first room for the value */
 };
 
 typedef struct slot {
-    uint32_t hash, key_len;   /* repeated here: most wrong slots are passed without touching the entry */
+    uint32_t hash, key_len; /* repeated here: most wrong slots are passed without touching the entry */
     store_entry_t *entry;
 } slot_t;
 
 struct space {
     store_t *store;
     char *name;
-    slot_t *slots;         /* linear probing; cap is 0 or a power of two */
-    size_t cap, used;      /* used counts the dead as well */
+    slot_t *slots;    /* linear probing; cap is 0 or a power of two */
+    size_t cap, used; /* used counts the dead as well */
     size_t live, bytes;
-    uint32_t usual_len;    /* of values in this space: new entries have room for as much */
+    uint32_t usual_len; /* of values in this space: new entries have room for as much */
     int dropped;
 };
 
 typedef struct undo {
     space_t *space;
     store_entry_t *entry;
-    const char *before;    /* the value at the start of the epoch */
+    const char *before; /* the value at the start of the epoch */
     uint32_t len;
     int existed;
 } undo_t;
 
 struct store {
-    space_t **spaces;      /* sorted by name */
+    space_t **spaces; /* sorted by name */
     size_t n_spaces, cap_spaces;
     size_t max_bytes, bytes, count;
     uint32_t epoch;
-    uint64_t seed;         /* keys come from strangers */
+    uint64_t seed; /* keys come from strangers */
     undo_t *undo;
     size_t n_undo, cap_undo;
-    size_t n_unwritten;    /* of those: made and deleted in this epoch, nothing to write */
+    size_t n_unwritten; /* of those: made and deleted in this epoch, nothing to write */
     arena_t preimages;
 };
 
@@ -64,17 +64,11 @@ struct store {
 /* What an entry costs beside its bytes: its slot at the usual load, and the allocator's own. */
 #define ENTRY_OVERHEAD (sizeof(store_entry_t) + 32)
 
-static size_t key_room(size_t key_len) {
-    return (key_len + 7) & ~(size_t)7;
-}
+static size_t key_room(size_t key_len) { return (key_len + 7) & ~(size_t)7; }
 
-static char *inline_value(store_entry_t *e) {
-    return e->data + key_room(e->key_len);
-}
+static char *inline_value(store_entry_t *e) { return e->data + key_room(e->key_len); }
 
-static size_t entry_bytes(const store_entry_t *e) {
-    return ENTRY_OVERHEAD + key_room(e->key_len) + e->cap;
-}
+static size_t entry_bytes(const store_entry_t *e) { return ENTRY_OVERHEAD + key_room(e->key_len) + e->cap; }
 
 static void account(space_t *sp, store_entry_t *e, int alive) {
     size_t bytes = entry_bytes(e), one = 1;
@@ -96,9 +90,7 @@ static void free_entry(store_entry_t *e) {
 
 /* --- the table of a space --- */
 
-static int same_key(const store_entry_t *e, const void *key, size_t len) {
-    return memcmp(e->data, key, len) == 0;
-}
+static int same_key(const store_entry_t *e, const void *key, size_t len) { return memcmp(e->data, key, len) == 0; }
 
 /* Index of the key's slot, or of the empty slot where it would go. The table is never full. */
 static size_t find_slot(const space_t *sp, const void *key, size_t len, uint32_t hash) {
@@ -266,17 +258,11 @@ space_t *store_space(store_t *s, const char *name) {
     return sp;
 }
 
-const char *space_name(const space_t *sp) {
-    return sp->name;
-}
+const char *space_name(const space_t *sp) { return sp->name; }
 
-size_t space_count(const space_t *sp) {
-    return sp->live;
-}
+size_t space_count(const space_t *sp) { return sp->live; }
 
-size_t space_bytes(const space_t *sp) {
-    return sp->bytes;
-}
+size_t space_bytes(const space_t *sp) { return sp->bytes; }
 
 void store_drop_space(store_t *s, space_t *sp) {
     (void)s;
@@ -347,13 +333,9 @@ void store_del(space_t *sp, store_entry_t *e) {
         sp->store->n_unwritten++;
 }
 
-slice_t entry_key(const store_entry_t *e) {
-    return (slice_t){e->data, e->key_len};
-}
+slice_t entry_key(const store_entry_t *e) { return (slice_t){e->data, e->key_len}; }
 
-slice_t entry_value(const store_entry_t *e) {
-    return (slice_t){e->value, e->len};
-}
+slice_t entry_value(const store_entry_t *e) { return (slice_t){e->value, e->len}; }
 
 char *entry_edit(space_t *sp, store_entry_t *e) {
     touch(sp, e);
@@ -379,13 +361,9 @@ void entry_set(space_t *sp, store_entry_t *e, const void *value, size_t len) {
     sp->usual_len = (uint32_t)len;
 }
 
-void entry_set_tag(store_entry_t *e, void *tag) {
-    e->tag = tag;
-}
+void entry_set_tag(store_entry_t *e, void *tag) { e->tag = tag; }
 
-void *entry_tag(const store_entry_t *e) {
-    return e->tag;
-}
+void *entry_tag(const store_entry_t *e) { return e->tag; }
 
 store_entry_t *space_next(space_t *sp, store_entry_t *after) {
     for (size_t i = after ? slot_of(sp, after) + 1 : 0; i < sp->cap; i++) {
@@ -431,9 +409,7 @@ size_t space_sorted(space_t *sp, store_entry_t ***out) {
 
 /* --- commit and abort --- */
 
-static int is_unwritten(const undo_t *u) {
-    return (u->entry->flags & ENTRY_DEAD) && !u->existed;
-}
+static int is_unwritten(const undo_t *u) { return (u->entry->flags & ENTRY_DEAD) && !u->existed; }
 
 int store_dirty(store_t *s, store_dirty_fn fn, void *ctx) {
     const undo_t **sorted = mem_alloc(s->n_undo * sizeof *sorted);
@@ -453,9 +429,7 @@ int store_dirty(store_t *s, store_dirty_fn fn, void *ctx) {
     return status;
 }
 
-size_t store_dirty_count(const store_t *s) {
-    return s->n_undo - s->n_unwritten;
-}
+size_t store_dirty_count(const store_t *s) { return s->n_undo - s->n_unwritten; }
 
 static void end_epoch(store_t *s) {
     s->n_undo = s->n_unwritten = 0;
@@ -503,7 +477,7 @@ static void undo_one(const undo_t *u) {
     e->flags = 0;
     e->tag = NULL;
     if (u->len)
-        memcpy(e->value, u->before, u->len);   /* capacity never shrinks, so it fits */
+        memcpy(e->value, u->before, u->len); /* capacity never shrinks, so it fits */
     e->len = u->len;
 }
 
@@ -520,7 +494,7 @@ void store_restore(store_t *s, const char *space, slice_t key, slice_t value) {
     store_entry_t *e = store_get(sp, key.s, key.len);
     if (!value.s) {
         if (e && e->epoch == s->epoch) {
-            store_del(sp, e);   /* somebody holds its preimage: the next commit removes it */
+            store_del(sp, e); /* somebody holds its preimage: the next commit removes it */
         } else if (e) {
             account(sp, e, 0);
             remove_entry(sp, e);
@@ -542,14 +516,8 @@ void store_restore(store_t *s, const char *space, slice_t key, slice_t value) {
     e->len = (uint32_t)value.len;
 }
 
-size_t store_bytes(const store_t *s) {
-    return s->bytes;
-}
+size_t store_bytes(const store_t *s) { return s->bytes; }
 
-size_t store_count(const store_t *s) {
-    return s->count;
-}
+size_t store_count(const store_t *s) { return s->count; }
 
-int store_full(const store_t *s) {
-    return s->max_bytes && s->bytes >= s->max_bytes;
-}
+int store_full(const store_t *s) { return s->max_bytes && s->bytes >= s->max_bytes; }

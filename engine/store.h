@@ -13,7 +13,7 @@ typedef struct store store_t;
 typedef struct store_entry store_entry_t;
 typedef struct space space_t;
 
-store_t *store_new(size_t max_bytes);           /* 0: unbounded */
+store_t *store_new(size_t max_bytes); /* 0: unbounded */
 void store_free(store_t *s);
 
 /* The space of that name, made when absent. Names are stable across restarts: "<rule>/<state hash>/<kind>". */
@@ -23,7 +23,7 @@ size_t space_count(const space_t *sp);
 size_t space_bytes(const space_t *sp);
 /* Drops a space with all its entries (each becomes a tombstone in the changelog). */
 void store_drop_space(store_t *s, space_t *sp);
-space_t *store_next_space(store_t *s, space_t *after);      /* NULL to begin; sorted by name */
+space_t *store_next_space(store_t *s, space_t *after); /* NULL to begin; sorted by name */
 
 store_entry_t *store_get(space_t *sp, const void *key, size_t len);
 /* Gets or makes (value empty); *is_new may be NULL. Counts as a change when made. */
@@ -50,12 +50,12 @@ store_entry_t *space_next(space_t *sp, store_entry_t *after);
 typedef int (*store_dirty_fn)(void *ctx, const char *space, slice_t key, slice_t value);
 int store_dirty(store_t *s, store_dirty_fn fn, void *ctx);
 size_t store_dirty_count(const store_t *s);
-void store_commit(store_t *s);                  /* forgets preimages */
-void store_abort(store_t *s);                   /* back to the last commit; operators must rebuild */
+void store_commit(store_t *s); /* forgets preimages */
+void store_abort(store_t *s);  /* back to the last commit; operators must rebuild */
 /* Restore path: sets an entry without making it dirty; value.s == NULL removes. */
 void store_restore(store_t *s, const char *space, slice_t key, slice_t value);
 
 size_t store_bytes(const store_t *s);
 size_t store_count(const store_t *s);
-int store_full(const store_t *s);               /* max_bytes reached: new keys are to be refused and counted */
+int store_full(const store_t *s); /* max_bytes reached: new keys are to be refused and counted */
 #endif

@@ -41,9 +41,7 @@ typedef struct cursor {
     const char *p, *end;
 } cursor_t;
 
-static int at(const cursor_t *c, char wanted) {
-    return c->p < c->end && *c->p == wanted;
-}
+static int at(const cursor_t *c, char wanted) { return c->p < c->end && *c->p == wanted; }
 
 static int accept(cursor_t *c, char wanted) {
     if (!at(c, wanted))
@@ -52,9 +50,7 @@ static int accept(cursor_t *c, char wanted) {
     return 1;
 }
 
-static int is_digit_at(const cursor_t *c) {
-    return c->p < c->end && (unsigned)(*c->p - '0') < 10;
-}
+static int is_digit_at(const cursor_t *c) { return c->p < c->end && (unsigned)(*c->p - '0') < 10; }
 
 /* Exactly n digits. */
 static int digits(cursor_t *c, int n, unsigned *out) {
@@ -101,7 +97,7 @@ static int parse_clock(cursor_t *c, int64_t *ms) {
     int has_seconds = colon ? accept(c, ':') : is_digit_at(c);
     if (has_seconds && !digits(c, 2, &s))
         return 0;
-    if (h > 23 || m > 59 || s > 60)   /* 60: a leap second counts as the next second's first */
+    if (h > 23 || m > 59 || s > 60) /* 60: a leap second counts as the next second's first */
         return 0;
     *ms = ((int64_t)h * 3600 + m * 60 + s) * 1000;
     return !has_seconds || parse_fraction(c, ms);
@@ -153,7 +149,7 @@ void timefmt_write(buf_t *b, etime_t t, time_format_t format) {
         days--;
     }
     civil_t d = civil_from_days(days);
-    if (d.year < 0 || d.year > 9999)   /* ISO 8601's expanded form, for times no clock ever showed */
+    if (d.year < 0 || d.year > 9999) /* ISO 8601's expanded form, for times no clock ever showed */
         buf_printf(b, "%+07lld", (long long)d.year);
     else
         buf_printf(b, "%04d", (int)d.year);

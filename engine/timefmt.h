@@ -14,5 +14,5 @@ int timefmt_parse(const char *s, size_t len, etime_t *out);
 void timefmt_write(buf_t *b, etime_t t, time_format_t format);
 /* "250ms" "5s" "1m" "1h" "1d" "1.5s"; 0 or ERR_INVALID (also for negative ones). */
 int timefmt_duration(const char *s, size_t len, int64_t *ms);
-void timefmt_write_duration(buf_t *b, int64_t ms);   /* the largest unit that divides: 90000 -> 90s */
+void timefmt_write_duration(buf_t *b, int64_t ms); /* the largest unit that divides: 90000 -> 90s */
 #endif

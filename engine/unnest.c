@@ -2,9 +2,7 @@
 #include "json.h"
 #include "mem.h"
 
-static int is_name_char(char c) {
-    return c && !strchr(".[] \t\n\"", c);
-}
+static int is_name_char(char c) { return c && !strchr(".[] \t\n\"", c); }
 
 /* Length of "name.member[].member[]" at s; 0: not one. It must end with "[]". */
 static size_t path_length(const char *s) {
@@ -31,9 +29,11 @@ int unnest_parse(const char *text, unnest_path_t *out, error_t *e) {
     size_t len = path_length(s);
     const char *rest = s + len, *as = rest + strspn(rest, " \t\n");
     if (len == 0)
-        return error_set(e, ERR_INVALID, "unnest \"%s\": not a path like \"orders[].items[] as item\", which ends in []", text);
+        return error_set(e, ERR_INVALID,
+                         "unnest \"%s\": not a path like \"orders[].items[] as item\", which ends in []", text);
     if (as == rest || strncmp(as, "as", 2) != 0 || !as[2] || !strchr(" \t\n", as[2]))
-        return error_set(e, ERR_INVALID, "unnest \"%s\": the elements need a name: \"%.*s as NAME\"", text, (int)len, s);
+        return error_set(e, ERR_INVALID, "unnest \"%s\": the elements need a name: \"%.*s as NAME\"", text, (int)len,
+                         s);
     const char *name = as + 2 + strspn(as + 2, " \t\n");
     size_t n = 0;
     while (is_name_char(name[n]))
@@ -49,7 +49,7 @@ int unnest_parse(const char *text, unnest_path_t *out, error_t *e) {
 typedef struct elements {
     arena_t *arena;
     cell_t *cells;
-    uint32_t *rows;          /* of the input */
+    uint32_t *rows; /* of the input */
     uint32_t n, cap;
 } elements_t;
 
@@ -161,7 +161,7 @@ batch_t *unnest_decoded(arena_t *a, const batch_t *in, const unnested_t *u, cons
     batch_t *out = arena_dup(a, in, sizeof *out);
     column_t *columns = arena_array(a, column_t, in->n_columns);
     for (uint32_t i = 0; i < in->n_columns; i++)
-        columns[i] = (column_t){in->columns[i].cells, u->origin};   /* row and origin are the same here */
+        columns[i] = (column_t){in->columns[i].cells, u->origin}; /* row and origin are the same here */
     out->n = u->n;
     out->origin = u->origin;
     out->sub = u->sub;

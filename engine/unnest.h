@@ -10,11 +10,11 @@
 #include "error.h"
 
 typedef struct unnest_path {
-    char *text;          /* without the alias: "pizzas[].additionalToppings[]" */
+    char *text; /* without the alias: "pizzas[].additionalToppings[]" */
     char *alias;
 } unnest_path_t;
 
-int unnest_parse(const char *text, unnest_path_t *out, error_t *e);   /* out->text/alias are mem_alloc'd */
+int unnest_parse(const char *text, unnest_path_t *out, error_t *e); /* out->text/alias are mem_alloc'd */
 /* A new batch in the arena: the input's columns (maps composed) and one more column named alias. */
 batch_t *unnest_rows(arena_t *a, const batch_t *in, const unnest_path_t *path);
 /* The same from what the decoder found already. */
