@@ -48,13 +48,13 @@ local function start(path)
     local report = process.folder "report" .. "/counts"
     local env = { ANANAS_REPORT = report, ANANAS_OUT = OUT }
     local preload = os.getenv "ANANAS_PRELOAD"
-    if preload then
+    if preload and preload ~= "" then
         env.LD_PRELOAD = preload
-        -- The interpreter keeps what it has until it ends; the program's own leaks are looked for where it runs by itself.
-        env.ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" or "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1"
-        env.UBSAN_OPTIONS = os.getenv "UBSAN_OPTIONS" or "print_stacktrace=1:halt_on_error=1"
-        env.TSAN_OPTIONS = os.getenv "TSAN_OPTIONS" or "halt_on_error=1:second_deadlock_stack=1"
+        -- The interpreter keeps what it has until it ends. The programs that specs start do look for leaks (setup.lua).
+        env.ASAN_OPTIONS = "detect_leaks=0:abort_on_error=1"
     end
+    env.UBSAN_OPTIONS = "print_stacktrace=1:halt_on_error=1"
+    env.TSAN_OPTIONS = "halt_on_error=1:second_deadlock_stack=1:suppressions=" .. process.absolute "tests/support/tsan.supp"
     local child = process.spawn { "luajit", "/usr/bin/busted", "--ignore-lua", path, env = env, stderr = report .. ".err" }
     return { path = path, report = report, child = child, started = process.now() }
 end
