@@ -1,15 +1,23 @@
 #include "source_kafka.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "mem.h"
 
 typedef struct partition {
     position_t at;
+    rd_kafka_queue_t *queue;     /* its own, so that partitions can be read in step */
+    rd_kafka_message_t **ready;  /* fetched, not given out yet: [next_ready, n_ready) */
+    size_t next_ready, n_ready;
+    mono_t missing_since;        /* there is more on the broker, but nothing here yet; ns == 0: not so */
+    int64_t head;                /* timestamp of the next record ready */
     int at_end, idle;
     int64_t idle_after;
     mono_t last;                 /* when the last record came */
@@ -22,8 +30,10 @@ typedef struct source_kafka {
     const config_t *config;
     const char *const *topics;
     const clock_source_t *clock;
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
+    kafka_context_t *ctx;
+    rd_kafka_t *asker;           /* for questions; reads nothing */
+    rd_kafka_t *rk;              /* reads what is assigned; NULL before that */
+    int wake_fd;                 /* readable when a queue has something */
     partition_t *parts;
     uint32_t n_parts, told;      /* told: partitions given out as events after an assignment */
     position_t *positions;
@@ -33,7 +43,9 @@ typedef struct source_kafka {
     int wants_headers;
     mono_t last_record, last_clock;
     pthread_t waker;
-    pthread_mutex_t lock;        /* parts against the waker and source_kafka_lag */
+    pthread_mutex_t lock;        /* rk and parts against the waker and source_kafka_lag */
+    pthread_cond_t asked;
+    int asking;                  /* the waker uses rk without the lock */
     _Atomic int hot, stop;
     int has_waker;
 } source_kafka_t;
@@ -41,6 +53,9 @@ typedef struct source_kafka {
 #define CLOCK_EVERY_MS 250
 #define WAKE_EVERY_NS 10000000L      /* a fetcher asleep on a full queue is woken within this */
 #define LAG_EVERY 100                /* turns of the waker between questions while there is no backlog */
+#define MIN_PREFETCH (1 << 20)
+#define READY_MAX 512                /* records taken from a partition's queue at a time */
+#define MISSING_MS 500               /* how long the others wait for a partition that is known to have more */
 
 static partition_t *part_find(source_kafka_t *s, int32_t topic, int32_t partition) {
     uint32_t lo = 0, hi = s->n_parts;
@@ -66,16 +81,20 @@ static int32_t topic_index(const source_kafka_t *s, const char *name) {
 /* ---- the side thread ---- */
 
 static void ask_end(source_kafka_t *s, uint32_t turn) {
-    pthread_mutex_lock(&s->lock);
-    int known = s->n_parts > 0;
-    position_t at = known ? s->parts[turn % s->n_parts].at : (position_t){0};
-    const char *topic = known ? s->topics[at.topic] : NULL;
-    pthread_mutex_unlock(&s->lock);
     int64_t low, high;
-    if (!known || rd_kafka_query_watermark_offsets(s->rk, topic, at.partition, &low, &high, 1000))
-        return;
     pthread_mutex_lock(&s->lock);
-    partition_t *p = part_find(s, at.topic, at.partition);
+    rd_kafka_t *rk = s->n_parts ? s->rk : NULL;
+    position_t at = rk ? s->parts[turn % s->n_parts].at : (position_t){0};
+    const char *topic = rk ? s->topics[at.topic] : NULL;
+    s->asking = rk != NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (!rk)
+        return;
+    int failed = rd_kafka_query_watermark_offsets(rk, topic, at.partition, &low, &high, 1000) != 0;
+    pthread_mutex_lock(&s->lock);
+    s->asking = 0;
+    pthread_cond_broadcast(&s->asked);
+    partition_t *p = failed ? NULL : part_find(s, at.topic, at.partition);
     if (p)
         atomic_store(&p->end, high);
     pthread_mutex_unlock(&s->lock);
@@ -198,44 +217,159 @@ static uint32_t tell_idle(source_kafka_t *s, mono_t now, event_t *events, uint32
     return n;
 }
 
-/* What has arrived, without waiting for a full batch: a first message may be waited for, the rest must be there. */
-static size_t consume(source_kafka_t *s, uint32_t max, int timeout_ms) {
-    mem_grow(&s->messages, &s->cap_messages, max, sizeof(rd_kafka_message_t *));
-    ssize_t n = rd_kafka_consume_batch_queue(s->queue, 0, s->messages, max);
-    if (n <= 0 && timeout_ms > 0) {
-        n = rd_kafka_consume_batch_queue(s->queue, timeout_ms, s->messages, 1);
-        if (n == 1 && max > 1) {
-            ssize_t more = rd_kafka_consume_batch_queue(s->queue, 0, s->messages + 1, max - 1);
-            n += more > 0 ? more : 0;
+/* ---- reading partitions in step ----
+ *
+ * What is given out next is the record with the least timestamp among the heads of all partitions, as far as they are
+ * known: a partition of which the broker has more than has arrived is waited for, for a moment. So a backlog is read
+ * evenly over its partitions, state stays small, and rows are judged late as they would have been when they were written. */
+
+static int refill(source_kafka_t *s, partition_t *p, error_t *e) {
+    ssize_t n = rd_kafka_consume_batch_queue(p->queue, 0, p->ready, READY_MAX);
+    seen_t seen = {0};
+    p->next_ready = p->n_ready = 0;
+    if (n == READY_MAX)
+        atomic_store(&s->hot, 1);
+    int rc = 0;
+    for (ssize_t i = 0; i < n; i++) {
+        rd_kafka_message_t *m = p->ready[i];
+        int usable = !m->err && m->offset >= p->at.offset;
+        if (m->err && rc == 0)
+            rc = take_error(s, m, &seen, e);
+        if (usable)
+            p->ready[p->n_ready++] = m;
+        else
+            rd_kafka_message_destroy(m);
+    }
+    return rc;
+}
+
+static int64_t head_time(const partition_t *p) {
+    rd_kafka_timestamp_type_t type;
+    return rd_kafka_message_timestamp(p->ready[p->next_ready], &type);
+}
+
+/* Whether the broker has more of this partition than has arrived. */
+static int more_is_known(const source_kafka_t *s, const partition_t *p) {
+    int64_t low, high;
+    if (p->at_end)
+        return 0;
+    if (rd_kafka_get_watermark_offsets(s->rk, s->topics[p->at.topic], p->at.partition, &low, &high))
+        return 0;
+    return high < 0 || p->at.offset < high;
+}
+
+/* 1: the others have to wait for p. */
+static int holds_up(source_kafka_t *s, partition_t *p, mono_t now) {
+    if (p->next_ready < p->n_ready || !more_is_known(s, p)) {
+        p->missing_since.ns = 0;
+        return 0;
+    }
+    if (p->missing_since.ns == 0)
+        p->missing_since = now;
+    return mono_diff_ms(now, p->missing_since) < MISSING_MS;
+}
+
+/* Refills what is empty. 1: reading may go on; 0: nothing, or somebody has to be waited for; negative: error. */
+static int gather(source_kafka_t *s, mono_t now, error_t *e) {
+    int any = 0, held = 0;
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        partition_t *p = &s->parts[i];
+        int rc = p->next_ready == p->n_ready ? refill(s, p, e) : 0;
+        if (rc)
+            return rc;
+        if (p->next_ready < p->n_ready)
+            p->head = head_time(p);
+        any |= p->next_ready < p->n_ready;
+        held |= holds_up(s, p, now);
+    }
+    return any && !held;
+}
+
+/* The partition whose head is the earliest, and the earliest head of the others. */
+static partition_t *earliest(source_kafka_t *s, int64_t *others) {
+    partition_t *first = NULL;
+    *others = INT64_MAX;
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        partition_t *p = &s->parts[i];
+        if (p->next_ready == p->n_ready)
+            continue;
+        if (!first || p->head < first->head) {
+            if (first)
+                *others = first->head;
+            first = p;
+        } else if (p->head < *others) {
+            *others = p->head;
         }
     }
-    return n > 0 ? (size_t)n : 0;
+    return first;
+}
+
+/* Gives out records until a partition runs dry. */
+static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, mono_t now) {
+    uint32_t n = 0;
+    seen_t seen = {0};
+    while (n < max) {
+        int64_t others;
+        partition_t *p = earliest(s, &others);
+        if (!p)
+            return n;
+        do {
+            rd_kafka_message_t *m = p->ready[p->next_ready++];
+            mem_grow(&s->messages, &s->cap_messages, s->n_messages + 1, sizeof(rd_kafka_message_t *));
+            s->messages[s->n_messages++] = m;
+            n += (uint32_t)take_message(s, m, &seen, now, &events[n]);
+            if (p->next_ready == p->n_ready) {
+                s->last_record = now;
+                return n;
+            }
+            p->head = head_time(p);
+        } while (n < max && p->head <= others);
+    }
+    s->last_record = now;
+    return n;
+}
+
+static void wait_for_more(source_kafka_t *s, int timeout_ms) {
+    struct pollfd fd = {.fd = s->wake_fd, .events = POLLIN};
+    uint64_t count;
+    if (poll(&fd, 1, timeout_ms) > 0 && read(s->wake_fd, &count, sizeof count) < 0)
+        return;
+}
+
+static int serve_client(source_kafka_t *s, error_t *e) {
+    rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 0);
+    if (!m)
+        return 0;
+    seen_t seen = {0};
+    int rc = m->err ? take_error(s, m, &seen, e) : 0;
+    rd_kafka_message_destroy(m);
+    return rc;
 }
 
 static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e) {
     source_kafka_t *s = (source_kafka_t *)base;
     *end = 0;
     uint32_t n = tell_partitions(s, events, max);
-    if (n == max)
-        return (int)n;
-    s->n_messages = consume(s, max - n, n ? 0 : timeout_ms);
-    mono_t now = clock_mono(s->clock);
-    if (s->n_messages == max - n)
-        atomic_store(&s->hot, 1);
-    seen_t seen = {0};
-    for (size_t i = 0; i < s->n_messages; i++) {
-        const rd_kafka_message_t *m = s->messages[i];
-        if (m->err) {
-            int rc = take_error(s, m, &seen, e);
-            if (rc)
-                return rc;
+    int rc = s->rk ? serve_client(s, e) : 0;
+    while (rc == 0 && n < max && s->rk) {
+        mono_t now = clock_mono(s->clock);
+        rc = gather(s, now, e);
+        if (rc < 0)
+            return rc;
+        if (rc == 0 && n == 0 && timeout_ms > 0) {
+            wait_for_more(s, timeout_ms < MISSING_MS ? timeout_ms : MISSING_MS);
+            timeout_ms = 0;
             continue;
         }
-        n += (uint32_t)take_message(s, m, &seen, now, &events[n]);
-        s->last_record = now;
+        if (rc == 0)
+            break;
+        n += give_records(s, events + n, max - n, now);
+        rc = 0;
     }
+    if (rc < 0)
+        return rc;
     if (n < max)
-        n += tell_idle(s, now, events + n, max - n);
+        n += tell_idle(s, clock_mono(s->clock), events + n, max - n);
     return (int)n;
 }
 
@@ -247,21 +381,50 @@ static void kafka_release(source_t *base) {
     arena_reset(&s->arena);
 }
 
+static void parts_free(partition_t *parts, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        for (size_t k = parts[i].next_ready; k < parts[i].n_ready; k++)
+            rd_kafka_message_destroy(parts[i].ready[k]);
+        if (parts[i].queue)
+            rd_kafka_queue_destroy(parts[i].queue);
+        mem_free(parts[i].ready);
+    }
+    mem_free(parts);
+}
+
+/* The waker asks through the client that reads: nobody takes that away while it does. */
+static void stop_reading(source_kafka_t *s) {
+    kafka_release(&s->base);
+    pthread_mutex_lock(&s->lock);
+    partition_t *parts = s->parts;
+    uint32_t n = s->n_parts;
+    rd_kafka_t *rk = s->rk;
+    s->parts = NULL;
+    s->n_parts = 0;
+    s->rk = NULL;
+    while (s->asking)
+        pthread_cond_wait(&s->asked, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    parts_free(parts, n);
+    if (rk) {
+        rd_kafka_consumer_close(rk);
+        rd_kafka_destroy(rk);
+    }
+}
+
 static void kafka_close(source_t *base) {
     source_kafka_t *s = (source_kafka_t *)base;
     atomic_store(&s->stop, 1);
     if (s->has_waker)
         pthread_join(s->waker, NULL);
-    kafka_release(base);
-    if (s->queue)
-        rd_kafka_queue_destroy(s->queue);
-    if (s->rk) {
-        rd_kafka_consumer_close(s->rk);
-        rd_kafka_destroy(s->rk);
-    }
+    stop_reading(s);
+    if (s->asker)
+        rd_kafka_destroy(s->asker);
+    if (s->wake_fd >= 0)
+        close(s->wake_fd);
+    pthread_cond_destroy(&s->asked);
     pthread_mutex_destroy(&s->lock);
     arena_fini(&s->arena);
-    mem_free(s->parts);
     mem_free(s->positions);
     mem_free(s->messages);
     mem_free(s);
@@ -286,11 +449,14 @@ int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, c
     s->last_record = s->last_clock = clock_mono(clock);
     arena_init(&s->arena);
     pthread_mutex_init(&s->lock, NULL);
-    int rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &s->rk, e);
+    pthread_cond_init(&s->asked, NULL);
+    s->ctx = ctx;
+    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int rc = s->wake_fd < 0 ? error_set(e, ERR_INTERNAL, "cannot make an event descriptor") : 0;
+    if (rc == 0)
+        rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &s->asker, e);
     if (rc)
         goto fail;
-    rd_kafka_poll_set_consumer(s->rk);
-    s->queue = rd_kafka_queue_get_consumer(s->rk);
     if (pthread_create(&s->waker, NULL, waker_main, s)) {
         rc = error_set(e, ERR_INTERNAL, "cannot start a thread");
         goto fail;
@@ -318,14 +484,43 @@ static int by_position(const void *a, const void *b) {
     return (x->at.partition > y->at.partition) - (x->at.partition < y->at.partition);
 }
 
+/* A client of its own for every assignment: nothing of old positions is left in any queue. Its memory for records that
+ * wait is shared out over the partitions, whose queues have their bounds each. */
+static int reader_new(source_kafka_t *s, uint32_t n, rd_kafka_t **out, error_t *e) {
+    config_t share = *s->config;
+    share.prefetch = s->config->prefetch / (n ? n : 1);
+    if (share.prefetch < MIN_PREFETCH)
+        share.prefetch = MIN_PREFETCH;
+    int rc = conf_kafka_client(&share, KAFKA_READER, NULL, s->ctx, out, e);
+    if (rc == 0)
+        rd_kafka_poll_set_consumer(*out);
+    return rc;
+}
+
+static void open_queue(source_kafka_t *s, rd_kafka_t *rk, partition_t *p) {
+    uint64_t one = 1;
+    p->queue = rd_kafka_queue_get_partition(rk, s->topics[p->at.topic], p->at.partition);
+    p->ready = mem_alloc(READY_MAX * sizeof(rd_kafka_message_t *));
+    rd_kafka_queue_forward(p->queue, NULL);
+    rd_kafka_queue_io_event_enable(p->queue, s->wake_fd, &one, sizeof one);
+}
+
+static int assign_reader(source_kafka_t *s, rd_kafka_t *rk, partition_t *parts, uint32_t n, error_t *e) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (uint32_t i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, s->topics[parts[i].at.topic], parts[i].at.partition)->offset = parts[i].at.offset;
+    for (uint32_t i = 0; i < n; i++)
+        open_queue(s, rk, &parts[i]);
+    rd_kafka_resp_err_t err = rd_kafka_assign(rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return err ? error_set(e, ERR_KAFKA, "cannot read the assigned partitions: %s", rd_kafka_err2str(err)) : 0;
+}
+
 int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_t *e) {
     source_kafka_t *s = (source_kafka_t *)base;
-    kafka_release(base);
-    rd_kafka_assign(s->rk, NULL); /* so that nothing of the old positions is left in the queue */
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    rd_kafka_t *rk;
     partition_t *parts = mem_zalloc((n + 1) * sizeof *parts);
     for (uint32_t i = 0; i < n; i++) {
-        rd_kafka_topic_partition_list_add(list, s->topics[at[i].topic], at[i].partition)->offset = at[i].offset;
         parts[i].at = at[i];
         parts[i].idle_after = idle_after(s, at[i].topic);
         parts[i].last = clock_mono(s->clock);
@@ -333,16 +528,22 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
         atomic_init(&parts[i].next, at[i].offset);
     }
     qsort(parts, n, sizeof *parts, by_position);
+    stop_reading(s);
+    int rc = reader_new(s, n, &rk, e);
+    if (rc == 0 && (rc = assign_reader(s, rk, parts, n, e)))
+        rd_kafka_destroy(rk);
+    if (rc) {
+        parts_free(parts, n);
+        return rc;
+    }
     pthread_mutex_lock(&s->lock);
-    mem_free(s->parts);
     s->parts = parts;
     s->n_parts = n;
+    s->rk = rk;
     pthread_mutex_unlock(&s->lock);
     s->told = 0;
     s->positions = mem_realloc(s->positions, (n + 1) * sizeof *s->positions);
-    rd_kafka_resp_err_t err = rd_kafka_assign(s->rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    return err ? error_set(e, ERR_KAFKA, "cannot read the assigned partitions: %s", rd_kafka_err2str(err)) : 0;
+    return 0;
 }
 
 void source_kafka_set_topics(source_t *base, const char *const *topics) {
@@ -369,4 +570,4 @@ int64_t source_kafka_lag(source_t *base, int32_t topic, int32_t partition) {
     return end < 0 ? -1 : end > next ? end - next : 0;
 }
 
-rd_kafka_t *source_kafka_client(source_t *s) { return ((source_kafka_t *)s)->rk; }
+rd_kafka_t *source_kafka_client(source_t *s) { return ((source_kafka_t *)s)->asker; }

@@ -1,7 +1,7 @@
 /* source_kafka: input events from a broker.
  *
  * Reads exactly the partitions it is told to, from the offsets it is told (no group protocol here: member_kafka.h says
- * who owns what). Records below a partition's next offset are dropped, so nothing is seen twice. A partition is idle when
+ * who owns what), all partitions in step by the timestamps of their records. Records below a partition's next offset are dropped, so nothing is seen twice. A partition is idle when
  * the broker said that it is at its end and idle_after has passed without a record; while nothing comes, the wall clock
  * is told now and then. A side thread asks brokers for the ends of partitions: that is the lag, and it wakes fetchers
  * that went to sleep on a full queue. One thread, but for source_kafka_lag. */
@@ -20,5 +20,5 @@ void source_kafka_set_topics(source_t *s, const char *const *topics);
 const position_t *source_kafka_positions(const source_t *s, uint32_t *n);
 /* Records not read yet, by the last known end; -1: not known. Any thread. */
 int64_t source_kafka_lag(source_t *s, int32_t topic, int32_t partition);
-rd_kafka_t *source_kafka_client(source_t *s);
+rd_kafka_t *source_kafka_client(source_t *s);            /* for questions about offsets and topics */
 #endif
