@@ -104,7 +104,8 @@ static void memo_raised(void *ctx, uint32_t k) {
 
 /* Answers where they are known; else the row (the first of its symbol) is noted in some. The number noted. pass may alias
  * anything for the compiler, hence the locals. */
-static uint32_t memo_first_pass(script_fn_t *f, const batch_t *rows, const column_t *col, uint8_t *pass, uint32_t *some) {
+static uint32_t memo_first_pass(script_fn_t *f, const batch_t *rows, const column_t *col, uint8_t *pass,
+                                uint32_t *some) {
     const cell_t *cells = col->cells;
     const uint32_t *map = col->map;
     const memo_t *memo = f->memo;

@@ -65,7 +65,7 @@ struct script {
     uint32_t cap_some;
     int where, where_some, map, table, fold; /* entries of script_rows.c */
 
-    void *arg;                   /* of the call: drivers read it from here, as a pointer that compiled code can use */
+    void *arg;          /* of the call: drivers read it from here, as a pointer that compiled code can use */
     buf_t scratch;      /* of host functions */
     size_t put;         /* bytes that drivers put into the engine's memory in this call */
     int64_t log_second; /* the second that the counts below are of */

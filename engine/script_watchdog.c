@@ -1,8 +1,10 @@
 #include "script_watchdog.h"
 #include "mem.h"
 #include <dlfcn.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <lua.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,10 +13,12 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define LOOK_NS 10000000LL  /* between two looks: bounds how late an overrun is seen */
 #define AGAIN_NS 20000000LL /* a stopped thread that is still there is signalled again */
+#define STACK_MAX (1 << 20) /* C stack that one run may use: an eighth of what threads have by default */
 #define DOZE_LOOKS 100      /* looks without any call before the thread sleeps until one comes */
 
 /* One per thread that asks rules. Written by that thread but for the fields of the watchdog's. */
@@ -25,15 +29,23 @@ typedef struct watch {
     volatile int32_t progress;
     _Atomic int64_t limit_ns;
     watchdog_areas_t *areas;
+    const char *stack;          /* where the run began */
     _Atomic uint64_t condemned; /* the watchdog's: the epoch to be stopped */
     _Atomic int64_t used_ns;
     uint64_t seen;
     int32_t seen_progress;
-    int64_t base_ns, sent_ns;
+    int64_t base_ns;
     pthread_t thread;
     clockid_t clock;
     struct watch *next;
 } watch_t;
+
+/* Code of a loaded library (or the program). */
+typedef struct code_range {
+    uintptr_t from, to;
+} code_range_t;
+#define CODE_RANGES 256
+#define MOVERS 3
 
 /* A signal's action and an interposed mmap get no argument to find their owner by, so this one record belongs to the
  * process, and a pointer to its watch to each thread. Initial-exec: reading it in a signal must not allocate. */
@@ -44,6 +56,8 @@ struct watchdog {
     watch_t *watches;
     int running, has_key, has_membarrier;
     _Atomic int stopping;
+    code_range_t others[CODE_RANGES], movers[MOVERS];
+    unsigned n_others;
     _Atomic uint32_t dozing; /* futex: 1 while the watchdog sleeps until somebody calls */
 };
 __attribute__((visibility("hidden"))) struct watchdog watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -113,6 +127,7 @@ watchdog_end_t watchdog_run(watchdog_areas_t *areas, int64_t limit_ns, void (*bo
         return (watchdog_end_t)how;
     }
     w->areas = areas;
+    w->stack = __builtin_frame_address(0);
     w->host = w->pending = 0;
     atomic_store_explicit(&w->limit_ns, limit_ns, memory_order_relaxed);
     epoch_step(w);
@@ -138,6 +153,11 @@ void watchdog_leave(watchdog_end_t how) {
         siglongjmp(watchdog_self->jump, (int)how);
 }
 
+int script_stack_deep(void) {
+    const char *here = __builtin_frame_address(0);
+    return inside(watchdog_self) && watchdog_self->stack - here > STACK_MAX;
+}
+
 void script_host_begin(void) {
     watch_t *w = watchdog_self;
     if (!w)
@@ -161,14 +181,75 @@ void script_host_pause(void) {
         watchdog_leave(WATCHDOG_TIME);
 }
 
-static void on_stop(int signal) {
+/* ---- where it may be stopped ---- */
+
+/* Lua calls a few functions of other libraries. Where its announcements to the unwinder end in this file (below), none of
+ * them holds a lock, but for the loader's when it finds a function for the first time. Where they do not, the unwinder
+ * locks and allocates: there a thread is stopped in Lua's own code, in what Lua compiled (which is in no library) and in
+ * functions that move bytes. What may not be left now is tried again soon. */
+
+#define MOVER_BYTES 2048
+
+static int note_code(struct dl_phdr_info *info, size_t size, void *arg) {
+    const int *sees_all = arg;
+    (void)size;
+    if (*sees_all && !(info->dlpi_name && strstr(info->dlpi_name, "/ld-")))
+        return 0;
+    lua_State *(*inside_lua)(lua_Alloc, void *) = lua_newstate;
+    uintptr_t mark;
+    memcpy(&mark, &inside_lua, sizeof mark);
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || watchdog.n_others == CODE_RANGES)
+            continue;
+        code_range_t r = {info->dlpi_addr + p->p_vaddr, info->dlpi_addr + p->p_vaddr + p->p_memsz};
+        if (mark < r.from || mark >= r.to)
+            watchdog.others[watchdog.n_others++] = r;
+    }
+    return 0;
+}
+
+static void note_all_code(void) {
+    static const char *const movers[] = {"memcpy", "memmove", "memset"};
+    int sees_all = watchdog_sees_mmap();
+    watchdog.n_others = 0;
+    dl_iterate_phdr(note_code, &sees_all);
+    for (unsigned i = 0; i < MOVERS; i++) {
+        uintptr_t at = (uintptr_t)dlsym(RTLD_DEFAULT, movers[i]);
+        watchdog.movers[i] = (code_range_t){at, at + MOVER_BYTES};
+    }
+}
+
+static uintptr_t where_it_was(const ucontext_t *context) {
+#if defined(__x86_64__)
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)context->uc_mcontext.pc;
+#else
+#error "the watchdog has to know where a thread was stopped"
+#endif
+}
+
+static int in_range(const code_range_t *r, unsigned n, uintptr_t at) {
+    for (unsigned i = 0; i < n; i++)
+        if (at >= r[i].from && at < r[i].to)
+            return 1;
+    return 0;
+}
+
+static int may_be_left(uintptr_t at) {
+    return !in_range(watchdog.others, watchdog.n_others, at) || in_range(watchdog.movers, MOVERS, at);
+}
+
+static void on_stop(int signal, siginfo_t *info, void *context) {
     (void)signal;
+    (void)info;
     watch_t *w = watchdog_self;
     if (!inside(w) || atomic_load(&w->condemned) != atomic_load_explicit(&w->epoch, memory_order_relaxed))
         return;
     if (w->host)
         w->pending = 1;
-    else
+    else if (may_be_left(where_it_was(context)))
         siglongjmp(w->jump, WATCHDOG_TIME);
 }
 
@@ -191,7 +272,6 @@ static int64_t look(watch_t *w, int *active) {
         w->seen = epoch;
         w->seen_progress = progress;
         w->base_ns = cpu;
-        w->sent_ns = 0;
         return limit > 0 && limit < LOOK_NS ? limit : LOOK_NS;
     }
     if (limit <= 0)
@@ -199,14 +279,10 @@ static int64_t look(watch_t *w, int *active) {
     int64_t used = cpu - w->base_ns;
     if (used < limit)
         return limit - used < LOOK_NS ? limit - used : LOOK_NS;
-    int64_t now = now_ns(CLOCK_MONOTONIC);
-    if (w->sent_ns == 0 || now - w->sent_ns > AGAIN_NS) {
-        w->sent_ns = now;
-        atomic_store(&w->used_ns, used);
-        atomic_store(&w->condemned, epoch);
-        pthread_kill(w->thread, stop_signal());
-    }
-    return LOOK_NS;
+    atomic_store(&w->used_ns, used);
+    atomic_store(&w->condemned, epoch);
+    pthread_kill(w->thread, stop_signal());
+    return AGAIN_NS;
 }
 
 static int64_t look_at_all(int *active) {
@@ -257,10 +333,11 @@ int script_watchdog_start(error_t *e) {
         return 0;
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_stop;
-    action.sa_flags = SA_NODEFER | SA_RESTART; /* left by a jump: the signal must not stay blocked */
+    action.sa_sigaction = on_stop;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART; /* left by a jump: the signal must not stay blocked */
     if (sigaction(stop_signal(), &action, NULL) != 0)
         return error_set(e, ERR_INTERNAL, "cannot install the signal that stops rules");
+    note_all_code();
     watchdog.has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     atomic_store(&watchdog.stopping, 0);
     sigset_t all, before;
@@ -288,6 +365,10 @@ void script_watchdog_stop(void) {
 static void *map_pages(void *at, size_t len, int prot, int flags, int fd, off_t offset) {
     return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
 }
+
+/* The thread sanitizer lays out the address space by its own mmap. Without ours machine code is off (watchdog_sees_mmap),
+ * so there is nothing to know about. */
+#ifndef __SANITIZE_THREAD__
 
 /* LuaJIT's allocator is ours, so what it maps itself are areas for machine code and nothing else. */
 void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset) {
@@ -329,6 +410,8 @@ int munmap(void *at, size_t len) {
     return rc;
 }
 
+#endif
+
 /* LuaJIT announces its machine code to the unwinder, which keeps a list under a lock: a jump out of there would leave it
  * locked, and a dropped state would leave it pointing into nothing. Nobody throws through compiled code here: an error
  * raised inside it ends in the panic function, which drops the state. */
@@ -344,6 +427,9 @@ void watchdog_areas_drop(watchdog_areas_t *areas) {
 }
 
 int watchdog_sees_mmap(void) {
+#ifdef __SANITIZE_THREAD__
+    return 0;
+#endif
     void *(*mine)(void *, size_t, int, int, int, off_t) = mmap;
     void *found = dlsym(RTLD_DEFAULT, "mmap");
     return memcmp(&mine, &found, sizeof found) == 0;

@@ -40,6 +40,10 @@ volatile int32_t *watchdog_progress(void);
 /* Ends the run the thread is in, for reasons other than time. Returns only when there is none. */
 void watchdog_leave(watchdog_end_t how);
 
+/* By FFI. 1 when calls from C into Lua and back are nested so deep that the C stack gets short: LuaJIT counts only its own
+ * stack, so what takes a callback (gsub, sort) asks here first. */
+int script_stack_deep(void);
+
 /* Whether mmap goes through this file: only where it comes before libc in symbol order, as in the program itself.
  * Elsewhere (libananas.so opened late by a spec) the areas of a dropped state stay mapped. */
 int watchdog_sees_mmap(void);

@@ -46,8 +46,9 @@ typedef struct rows_arg {
     int32_t first, n, layout, format;
 } rows_arg_t;
 typedef struct row { const batch_t *@b; const char *@label; uint32_t @i; int32_t @layout; } row_t;
-typedef struct timestamp { double ms; } timestamp_t;
+typedef struct timestamp { double @ms; } timestamp_t;
 
+int script_stack_deep(void);
 int script_layout(const batch_t *b);
 void script_lookup(const batch_t *b, const char *name, size_t len, uint32_t row, cell_t *out);
 double script_number(const cell_t *c);
@@ -219,7 +220,7 @@ end
 
 -- ---- timestamps ----
 
-local function ms_of(v) return type(v) == "cdata" and ffi.istype(timestamp_plain, v) and v.ms or v end
+local function ms_of(v) return type(v) == "cdata" and ffi.istype(timestamp_plain, v) and v["\255ms"] or v end
 
 -- A number that is written as a point in time. It goes on being a number where it is calculated with.
 local timestamp_t = ffi.metatype("timestamp_t", {
@@ -228,12 +229,13 @@ local timestamp_t = ffi.metatype("timestamp_t", {
     __mul = function(a, b) return ms_of(a) * ms_of(b) end,
     __div = function(a, b) return ms_of(a) / ms_of(b) end,
     __mod = function(a, b) return ms_of(a) % ms_of(b) end,
-    __unm = function(a) return -a.ms end,
+    __unm = function(a) return -a["\255ms"] end,
     __eq = function(a, b) return ms_of(a) == ms_of(b) end,
     __lt = function(a, b) return ms_of(a) < ms_of(b) end,
     __le = function(a, b) return ms_of(a) <= ms_of(b) end,
     __concat = function(a, b) return tostring(a) .. tostring(b) end,
-    __tostring = function(a) return ("%.0f"):format(a.ms) end,
+    __tostring = function(a) return ("%.0f"):format(a["\255ms"]) end,
+    __index = function() return nil end,
     __newindex = function() error("a timestamp cannot be changed", 2) end,
 })
 row.is_timestamp = function(v) return ffi.istype(timestamp_t, v) end
@@ -266,7 +268,7 @@ local function put(out, v, arena)
     elseif v == nil then
         out.kind, out.flags = 0, 0
     elseif kind == "cdata" and ffi.istype(timestamp_t, v) then
-        out.kind, out.flags, out.len, out.raw, out.u.i = INT, TIME, 0, nil, v.ms
+        out.kind, out.flags, out.len, out.raw, out.u.i = INT, TIME, 0, nil, v["\255ms"]
     else
         return false
     end
@@ -285,6 +287,7 @@ sandbox.row_table = function(v)
     error(("a table is needed, not a %s"):format(row.is_timestamp(v) and "timestamp" or "value of the program"), 3)
 end
 sandbox.number_of = ms_of
+sandbox.stack_is_deep = function() return C.script_stack_deep() ~= 0 end
 sandbox.provide("timestamp", row.timestamp)
 sandbox.provide("log", function(level, text)
     if text == nil then level, text = "info", level end
@@ -294,7 +297,7 @@ end)
 -- What a userdata or cdata stands for, for C: a table, or milliseconds and true.
 host.keep("unwrap", function(v)
     if type(v) == "userdata" then return sandbox.thaw(v), false end
-    if ffi.istype(timestamp_t, v) then return v.ms, true end
+    if ffi.istype(timestamp_t, v) then return v["\255ms"], true end
     if ffi.istype(row_t, v) then return row.table(v), false end
     return nil, false
 end)

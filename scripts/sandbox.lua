@@ -182,7 +182,8 @@ local function pairs_in_order(t)
         last = k
     end
     if not sorted then sort_keys(keys, n) end
-    return walk, { keys = keys, t = inner, i = 0 }, nil
+    -- The state is in the rule's hands: t must be what it has already.
+    return walk, { keys = keys, t = t, i = 0 }, nil
 end
 
 local function step(t, i)
@@ -197,6 +198,12 @@ local function tables_only(v, where)
         error(("%s takes a table of the function's own, not %s"):format(where, what), 3)
     end
     return v
+end
+
+-- What C calls back into Lua is bounded by the C stack, which LuaJIT does not watch.
+function sandbox.stack_is_deep() return false end
+local function mind_the_stack()
+    if sandbox.stack_is_deep() then error("stack overflow", 3) end
 end
 
 local base = {
@@ -266,13 +273,29 @@ local libraries = {
         maxn = function(t) return maxn(thaw(t)) end,
         insert = function(t, ...) return insert(tables_only(t, "table.insert"), ...) end,
         remove = function(t, ...) return remove(tables_only(t, "table.remove"), ...) end,
-        sort = function(t, ...) return sort(tables_only(t, "table.sort"), ...) end,
+        sort = function(t, ...)
+            mind_the_stack()
+            return sort(tables_only(t, "table.sort"), ...)
+        end,
         move = function(from, first, last, at, to)
             to = tables_only(to or from, "table.move")
             return move(thaw(from), first, last, at, to)
         end,
     },
 }
+local gsub, format = string.gsub, string.format
+function libraries.string.gsub(s, pattern, by, n)
+    if type(by) ~= "string" then mind_the_stack() end
+    if is_frozen(by) then
+        local stand_in = by
+        by = function(k) return stand_in[k] end
+    end
+    return gsub(s, pattern, by, n)
+end
+function libraries.string.format(...)
+    mind_the_stack()
+    return format(...)
+end
 libraries.math.random, libraries.math.randomseed = not_here "math.random", not_here "math.randomseed"
 for name, library in next, libraries do base[name] = freeze(library) end
 

@@ -6,6 +6,7 @@
 --   local batch = rows.batch { { n = 1 }, { n = 3, name = "x" } }   -- values as JSON text: rows.json "[1]"
 --   local pass, errors = rows.where(s, fn, batch)                 -- { false, true }, 0, "file:line: ..."
 
+require "tests.support.hooked"
 local ffi = require "ffi"
 local engine = require "tests.support.engine"
 local lib = engine.use("script", "intern", "batch", "arena", "mem")
