@@ -17,28 +17,28 @@ struct match {
     match_parts_t *parts;
     reorder_t *reorder;
     match_output_t *output;
-    fn_t *define;                    /* per variable; FN_NONE: every row */
+    fn_t *define; /* per variable; FN_NONE: every row */
     const char **names;
     const char **subset_names;
     int32_t *subset_sizes, *subset_members;
-    fn_t own;                        /* some function of the rule: the driver is made once for it */
+    fn_t own; /* some function of the rule: the driver is made once for it */
     match_turn_t turn;
-    char raised[400];                /* what the question raised; empty: nothing */
-    buf_t text;                      /* scratch */
+    char raised[400]; /* what the question raised; empty: nothing */
+    buf_t text;       /* scratch */
 
-    step_t *step;                    /* this step */
+    step_t *step; /* this step */
     stream_t rows;
-    uint32_t row, mark;              /* next of rows; next watermark */
+    uint32_t row, mark; /* next of rows; next watermark */
     stage_t stage;
     size_t nth;
     etime_t watermark, watermark_before;
-    match_part_t *part;              /* whose matcher is running */
+    match_part_t *part; /* whose matcher is running */
 
-    int measuring;                   /* an event of it is being made into rows */
+    int measuring; /* an event of it is being made into rows */
     uint32_t n_rows, at_row, at_measure;
-    uint32_t *out_rows;              /* numbers in the match of the rows that are written */
+    uint32_t *out_rows; /* numbers in the match of the rows that are written */
     size_t cap_rows;
-    cell_t *values;                  /* n_rows times n_measures */
+    cell_t *values; /* n_rows times n_measures */
 };
 
 /* ---- making ---- */
@@ -55,7 +55,7 @@ static void make_plan(match_t *x, uint8_t *defined, uint8_t *skip_vars) {
     error_t e = {0};
     program_t *program;
     if (pattern_parse(&x->pattern, spec->pattern, NULL, &e) || program_compile(&program, x->pattern, NULL, &e))
-        abort();                     /* loading refuses such a pattern */
+        abort(); /* loading refuses such a pattern */
     uint32_t n = pattern_variables(x->pattern);
     x->names = mem_alloc((n + 1) * sizeof *x->names);
     x->define = mem_alloc((n + 1) * sizeof *x->define);
@@ -66,10 +66,15 @@ static void make_plan(match_t *x, uint8_t *defined, uint8_t *skip_vars) {
             if (strcmp(spec->define[k].name, x->names[i]) == 0)
                 x->define[i] = spec->define[k].fn;
         defined[i] = x->define[i] != FN_NONE;
-        skip_vars[i] = spec->skip_var && (strcmp(spec->skip_var, x->names[i]) == 0 || in_subset(spec, spec->skip_var, x->names[i]));
+        skip_vars[i] = spec->skip_var &&
+                       (strcmp(spec->skip_var, x->names[i]) == 0 || in_subset(spec, spec->skip_var, x->names[i]));
     }
-    matcher_options_t o = {.within = spec->within, .skip = spec->skip, .skip_vars = skip_vars, .defined = defined,
-                           .emit_timeout = spec->emit_timeout, .lookback = (uint64_t)spec->lookback,
+    matcher_options_t o = {.within = spec->within,
+                           .skip = spec->skip,
+                           .skip_vars = skip_vars,
+                           .defined = defined,
+                           .emit_timeout = spec->emit_timeout,
+                           .lookback = (uint64_t)spec->lookback,
                            .report_unmatched = spec->rows == ROWS_ALL_WITH_UNMATCHED};
     x->plan = matcher_plan_new(program, &o);
 }
@@ -104,9 +109,13 @@ match_t *match_new(const rule_t *rule, store_t *store) {
     x->parts = match_parts_new(rule, store, x->plan);
     x->output = match_output_new();
     x->own = x->spec->n_define ? x->spec->define[0].fn : x->spec->n_measures ? x->spec->measures[0].fn : FN_NONE;
-    x->turn = (match_turn_t){.match = x, .names = x->names, .n_names = (int32_t)pattern_variables(x->pattern),
-                             .subset_names = x->subset_names, .subset_sizes = x->subset_sizes,
-                             .subset_members = x->subset_members, .n_subsets = (int32_t)x->spec->n_subset,
+    x->turn = (match_turn_t){.match = x,
+                             .names = x->names,
+                             .n_names = (int32_t)pattern_variables(x->pattern),
+                             .subset_names = x->subset_names,
+                             .subset_sizes = x->subset_sizes,
+                             .subset_members = x->subset_members,
+                             .n_subsets = (int32_t)x->spec->n_subset,
                              .lookback = x->spec->lookback > INT32_MAX ? INT32_MAX : (int32_t)x->spec->lookback};
     return x;
 }
@@ -231,20 +240,28 @@ void match_text(match_turn_t *t, const char *column, size_t len, int32_t row, sl
 static void report_event(match_t *x, const matcher_event_t *e) {
     switch (e->kind) {
     case MATCHER_SKIP_MISSING:
-        step_fault(x->step, x->rule, "after_match: no row of the match is mapped to %s; the match gives no row", x->spec->skip_var);
+        step_fault(x->step, x->rule, "after_match: no row of the match is mapped to %s; the match gives no row",
+                   x->spec->skip_var);
         break;
     case MATCHER_SKIP_FIRST:
-        step_fault(x->step, x->rule, "after_match: skipping to %s would begin at the first row of the match again; the match "
-                   "gives no row", x->spec->skip_var);
+        step_fault(x->step, x->rule,
+                   "after_match: skipping to %s would begin at the first row of the match again; the match "
+                   "gives no row",
+                   x->spec->skip_var);
         break;
     case MATCHER_TOO_MANY_STEPS:
-        step_limit(x->step, x->rule, "a match attempt was given up after %d steps of backtracking over %u rows: conditions that "
-                   "look at earlier labels leave too many ways to label them", MATCHER_MAX_STEPS, e->n);
+        step_limit(x->step, x->rule,
+                   "a match attempt was given up after %d steps of backtracking over %u rows: conditions that "
+                   "look at earlier labels leave too many ways to label them",
+                   MATCHER_MAX_STEPS, e->n);
         break;
     case MATCHER_TOO_MANY_ROWS:
         step_limit(x->step, x->rule, "a match attempt was given up after %u rows; `within` bounds attempts", e->n);
         break;
-    case MATCHER_MATCH: case MATCHER_EMPTY: case MATCHER_TIMED_OUT: case MATCHER_UNMATCHED: break;
+    case MATCHER_MATCH:
+    case MATCHER_EMPTY:
+    case MATCHER_TIMED_OUT:
+    case MATCHER_UNMATCHED: break;
     }
 }
 
@@ -274,7 +291,7 @@ static void event_begin(match_t *x) {
     size_t n = (size_t)x->n_rows * x->spec->n_measures;
     x->values = arena_array(x->step->arena, cell_t, n);
     memset(x->values, 0, n * sizeof *x->values);
-    x->at_row = e->kind == MATCHER_UNMATCHED ? x->n_rows : 0;      /* its measures are null */
+    x->at_row = e->kind == MATCHER_UNMATCHED ? x->n_rows : 0; /* its measures are null */
     x->at_measure = 0;
     x->measuring = 1;
 }
@@ -292,7 +309,8 @@ static int next_measure(match_t *x) {
 static etime_t time_for_readers(const match_t *x, etime_t stamp) {
     etime_t least = x->watermark;
     if (least == ETIME_MAX)
-        least = x->watermark_before >= ETIME_MAX - 1 || x->watermark_before == ETIME_MIN ? stamp : x->watermark_before + 1;
+        least =
+            x->watermark_before >= ETIME_MAX - 1 || x->watermark_before == ETIME_MIN ? stamp : x->watermark_before + 1;
     return stamp > least ? stamp : least;
 }
 

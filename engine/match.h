@@ -22,27 +22,27 @@ enum { MATCH_DONE = 0, MATCH_CONDITION = 1, MATCH_MEASURE = 2 };
 /* A question, repeated in scripts/match.lua. Rows are numbered as in `rows`. */
 typedef struct match_turn {
     match_t *match;
-    const batch_t *rows;             /* of the partition: all that are there */
-    const uint16_t *labels;          /* of the rows from start on, see matcher.h */
-    const char *const *names;        /* of labels */
+    const batch_t *rows;      /* of the partition: all that are there */
+    const uint16_t *labels;   /* of the rows from start on, see matcher.h */
+    const char *const *names; /* of labels */
     const char *const *subset_names;
     const int32_t *subset_sizes;
-    const int32_t *subset_members;   /* labels, one subset behind the other */
+    const int32_t *subset_members; /* labels, one subset behind the other */
     arena_t *arena;
-    cell_t *out;                     /* MATCH_MEASURE: where the value goes */
-    volatile int32_t *at;            /* changes with every question: each has a budget of its own */
+    cell_t *out;          /* MATCH_MEASURE: where the value goes */
+    volatile int32_t *at; /* changes with every question: each has a budget of its own */
     int32_t n_names, n_subsets;
     int32_t what, fn;
-    int32_t layout;                  /* of rows, see script_layout; -1: not known */
-    int32_t start;                   /* first row of the attempt or match */
-    int32_t low;                     /* first row that prev may reach */
-    int32_t end_;                    /* rows there; `end` is a word of Lua */
-    int32_t current;                 /* candidate, or row of the output; -1: none (an empty match) */
-    int32_t n, n_final;              /* labels up to the current row; of the whole match */
-    int32_t finished;                /* no row will come */
+    int32_t layout;     /* of rows, see script_layout; -1: not known */
+    int32_t start;      /* first row of the attempt or match */
+    int32_t low;        /* first row that prev may reach */
+    int32_t end_;       /* rows there; `end` is a word of Lua */
+    int32_t current;    /* candidate, or row of the output; -1: none (an empty match) */
+    int32_t n, n_final; /* labels up to the current row; of the whole match */
+    int32_t finished;   /* no row will come */
     int32_t lookback;
     double number;
-    int32_t holds, more, looked;     /* answers: see matcher_answer_t */
+    int32_t holds, more, looked; /* answers: see matcher_answer_t */
 } match_turn_t;
 
 /* By FFI. Takes the answer to the question in t, if there is one; MATCH_DONE, or what the next one is. */

@@ -56,7 +56,8 @@ static void grow(match_output_t *o) {
     o->cap = cap;
 }
 
-void match_output_row(match_output_t *o, const origin_t *from, uint32_t sub, etime_t stamp, etime_t time, uint32_t tick) {
+void match_output_row(match_output_t *o, const origin_t *from, uint32_t sub, etime_t stamp, etime_t time,
+                      uint32_t tick) {
     if (o->n == o->cap)
         grow(o);
     uint32_t i = o->n++;
@@ -77,7 +78,8 @@ void match_output_set(match_output_t *o, const char *name, const cell_t *c) {
         i++;
     if (i == o->n_columns) {
         mem_grow(&o->columns, &o->cap_columns, i + 1, sizeof *o->columns);
-        o->columns[i] = (output_column_t){arena_dup(o->arena, name, strlen(name) + 1), mem_zalloc(o->cap * sizeof(cell_t))};
+        o->columns[i] =
+            (output_column_t){arena_dup(o->arena, name, strlen(name) + 1), mem_zalloc(o->cap * sizeof(cell_t))};
         o->n_columns++;
     }
     cell_t *to = &o->columns[i].cells[o->n - 1];
@@ -106,9 +108,15 @@ void match_output_finish(match_output_t *o, result_t *out) {
         names[i] = o->columns[i].name;
     }
     batch_t *b = arena_array(a, batch_t, 1);
-    *b = (batch_t){.n = n, .n_origins = n, .n_columns = n_columns, .open = o->open, .origin = iota,
-                   .sub = arena_dup(a, o->subs, n * sizeof *o->subs), .origins = arena_dup(a, o->origins, n * sizeof *o->origins),
-                   .columns = columns, .names = names};
+    *b = (batch_t){.n = n,
+                   .n_origins = n,
+                   .n_columns = n_columns,
+                   .open = o->open,
+                   .origin = iota,
+                   .sub = arena_dup(a, o->subs, n * sizeof *o->subs),
+                   .origins = arena_dup(a, o->origins, n * sizeof *o->origins),
+                   .columns = columns,
+                   .names = names};
     *out = (result_t){.batch = b, .stamps = arena_dup(a, o->stamps, n * sizeof *o->stamps)};
     clear(o);
 }

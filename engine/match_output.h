@@ -10,10 +10,11 @@ typedef struct match_output match_output_t;
 
 match_output_t *match_output_new(void);
 void match_output_free(match_output_t *o);
-void match_output_begin(match_output_t *o, arena_t *a);          /* a step */
+void match_output_begin(match_output_t *o, arena_t *a); /* a step */
 /* A new row, all its columns null, at the position of o; stamp: the output record's time, time: the row's event time
  * for its readers. */
-void match_output_row(match_output_t *o, const origin_t *from, uint32_t sub, etime_t stamp, etime_t time, uint32_t tick);
+void match_output_row(match_output_t *o, const origin_t *from, uint32_t sub, etime_t stamp, etime_t time,
+                      uint32_t tick);
 /* In the last row. name lives as long as the rule or the step. */
 void match_output_set(match_output_t *o, const char *name, const cell_t *c);
 /* All columns of a row, and its record where the batch is open. */

@@ -3,8 +3,8 @@
 #include "rowpack.h"
 #include <stdlib.h>
 
-#define MAX_LOADED 20000         /* partitions in memory */
-#define SETTLE_EVERY 4096        /* while all of them are visited */
+#define MAX_LOADED 20000  /* partitions in memory */
+#define SETTLE_EVERY 4096 /* while all of them are visited */
 
 typedef struct appointment {
     etime_t at;
@@ -20,11 +20,11 @@ struct match_parts {
     size_t loaded;
     match_part_t **touched;
     size_t n_touched, cap_touched;
-    appointment_t *agenda;       /* min-heap by (time, key); an appointment its partition no longer has is skipped */
+    appointment_t *agenda; /* min-heap by (time, key); an appointment its partition no longer has is skipped */
     size_t n_agenda, cap_agenda;
-    store_entry_t **all;         /* of match_part_nth */
+    store_entry_t **all; /* of match_part_nth */
     size_t n_all;
-    buf_t key, bytes;            /* scratch */
+    buf_t key, bytes; /* scratch */
 };
 
 static space_t *space_of(const rule_t *rule, store_t *store, const char *kind) {
@@ -79,7 +79,7 @@ static void touch(match_parts_t *ps, match_part_t *p) {
     if (p->touched)
         return;
     p->touched = 1;
-    mem_grow(&ps->touched, &ps->cap_touched, ps->n_touched + 1, sizeof *ps->touched);
+    mem_grow(&ps->touched, &ps->cap_touched, ps->n_touched + 1, sizeof(void *));
     ps->touched[ps->n_touched++] = p;
     list_remove(ps, p);
     list_add(ps, p);
@@ -180,7 +180,7 @@ static void load_rows(match_parts_t *ps, step_t *s, match_part_t *p) {
         row_key(ps, p, seq);
         store_entry_t *e = store_get(ps->rows, ps->key.s, ps->key.len);
         if (!e)
-            abort();                 /* rows and keys change together */
+            abort(); /* rows and keys change together */
         take_pack(ps, s, p, seq, e);
     }
 }
@@ -229,7 +229,7 @@ match_part_t *match_part_of(match_parts_t *ps, step_t *s, const batch_t *rows, u
         cell_t c = batch_lookup(rows, by->at[i], strlen(by->at[i]), row);
         cell_key(&ps->key, &c);
     }
-    const char *key = buf_cstr(&ps->key);      /* never NULL, also where nothing is partitioned */
+    const char *key = buf_cstr(&ps->key); /* never NULL, also where nothing is partitioned */
     store_entry_t *e = store_get(ps->keys, key, ps->key.len);
     if (!e) {
         if (store_full(ps->store)) {
@@ -274,7 +274,7 @@ match_part_t *match_part_due(match_parts_t *ps, step_t *s, etime_t watermark) {
         if ((known ? known->deadline : saved_deadline(a.entry)) != a.at)
             continue;
         match_part_t *p = part_of_entry(ps, s, a.entry, 0);
-        p->deadline = MATCHER_NO_EXPIRY;     /* kept; the next one is made by match_part_rest */
+        p->deadline = MATCHER_NO_EXPIRY; /* kept; the next one is made by match_part_rest */
         touch(ps, p);
         return p;
     }

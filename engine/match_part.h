@@ -13,11 +13,11 @@
 typedef struct match_part {
     matcher_t *matcher;
     match_window_t window;
-    store_entry_t *entry;        /* in `keys`; its tag is this */
-    uint64_t next;               /* number of the next row */
-    uint64_t stored;             /* first row in the store */
-    etime_t deadline;            /* as matcher_expires said last, and the agenda knows */
-    int touched;                 /* in this step */
+    store_entry_t *entry; /* in `keys`; its tag is this */
+    uint64_t next;        /* number of the next row */
+    uint64_t stored;      /* first row in the store */
+    etime_t deadline;     /* as matcher_expires said last, and the agenda knows */
+    int touched;          /* in this step */
     struct match_part *newer, *older;
 } match_part_t;
 

@@ -103,7 +103,9 @@ void match_window_add(match_window_t *w, const batch_t *row, void *source) {
         bind(w);
 }
 
-void *match_window_source(const match_window_t *w, uint64_t row) { return w->sources[w->head + (size_t)(row - w->first)]; }
+void *match_window_source(const match_window_t *w, uint64_t row) {
+    return w->sources[w->head + (size_t)(row - w->first)];
+}
 
 void match_window_drop(match_window_t *w, uint64_t before) {
     if (before <= w->first)

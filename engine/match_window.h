@@ -11,7 +11,7 @@ typedef struct match_window {
     batch_t batch;
     uint64_t first;
     struct window_column *held;
-    column_t *columns;           /* of batch, pointing into held from head on */
+    column_t *columns; /* of batch, pointing into held from head on */
     const char **names;
     origin_t *origins;
     void **sources;

@@ -6,11 +6,11 @@
 struct matcher_plan {
     program_t *program;
     matcher_options_t o;
-    uint8_t *defined, *skip_vars;      /* o points to these */
-    uint8_t *history;                  /* per variable: its condition was seen to look at labels */
-    uint8_t *ahead;                    /* per instruction: such a variable may follow */
+    uint8_t *defined, *skip_vars; /* o points to these */
+    uint8_t *history;             /* per variable: its condition was seen to look at labels */
+    uint8_t *ahead;               /* per instruction: such a variable may follow */
     int uses_number;
-    uint32_t bit_words;                /* per row, for places tried; 0: too many places, use the memo */
+    uint32_t bit_words; /* per row, for places tried; 0: too many places, use the memo */
     uint32_t row_size;
 };
 
@@ -19,28 +19,28 @@ struct matcher_plan {
 /* A row in the window: its time, a bit per place of the program tried at it in this search, an answer per variable. */
 typedef struct row {
     etime_t time;
-    uint64_t bits[];                   /* bit_words, then n_vars bytes of row_answer_t */
+    uint64_t bits[]; /* bit_words, then n_vars bytes of row_answer_t */
 } row_t;
 typedef enum { ANSWER_NONE, ANSWER_FAILS, ANSWER_HOLDS } row_answer_t;
 
-typedef struct path_end {              /* a path, or an alternative to come back to: the labels before depth are shared */
+typedef struct path_end { /* a path, or an alternative to come back to: the labels before depth are shared */
     uint32_t pc, depth;
-    uint64_t mask;                     /* iterations begun at this row, by depth of MARK */
+    uint64_t mask; /* iterations begun at this row, by depth of MARK */
 } path_end_t;
 
 typedef enum { STATE_BETWEEN, STATE_WALK, STATE_ASK, STATE_MORE, STATE_EVENT } state_t;
 
 struct matcher {
     matcher_plan_t *plan;
-    uint64_t start;                    /* first row of the attempt, or of the next one */
-    uint64_t number;                   /* of the last match */
-    uint64_t covered;                  /* rows before it are not unmatched */
-    uint64_t matched;                  /* rows before it belong to matches that were told */
+    uint64_t start;   /* first row of the attempt, or of the next one */
+    uint64_t number;  /* of the last match */
+    uint64_t covered; /* rows before it are not unmatched */
+    uint64_t matched; /* rows before it belong to matches that were told */
 
-    char *rows;                        /* window: rows first..end-1 and a blank one behind, from index head on */
+    char *rows; /* window: rows first..end-1 and a blank one behind, from index head on */
     size_t head, cap;
     uint64_t first, end;
-    uint64_t tried_to, answered_to;    /* rows before it may carry bits, answers */
+    uint64_t tried_to, answered_to; /* rows before it may carry bits, answers */
     etime_t watermark;
     int finished;
 
@@ -48,19 +48,19 @@ struct matcher {
     path_end_t at;
     path_end_t *stack;
     size_t n_stack, cap_stack;
-    uint16_t *path;                    /* labels of rows start..start+at.depth-1 */
+    uint16_t *path; /* labels of rows start..start+at.depth-1 */
     size_t cap_path;
-    uint32_t *past;                    /* past[i]: number of the history path[0..i), known for i < n_past */
+    uint32_t *past; /* past[i]: number of the history path[0..i), known for i < n_past */
     size_t n_past, cap_past;
-    uint32_t furthest;                 /* rows the longest path took */
+    uint32_t furthest; /* rows the longest path took */
     uint64_t steps;
-    uint16_t *partial;                 /* the preferred path that ran into the time limit */
+    uint16_t *partial; /* the preferred path that ran into the time limit */
     uint32_t n_partial;
     size_t cap_partial;
     memo_t memo;
     history_t histories;
 
-    uint64_t next_start;               /* after the event */
+    uint64_t next_start; /* after the event */
     matcher_event_t event;
     matcher_view_t view;
 };
@@ -281,7 +281,8 @@ static void attempt_matched(matcher_t *m) {
     switch (m->plan->o.skip) {
     case SKIP_PAST_LAST: tell(m, MATCHER_MATCH, n, m->path, m->start + n); return;
     case SKIP_TO_NEXT: tell(m, MATCHER_MATCH, n, m->path, m->start + 1); return;
-    case SKIP_TO_FIRST: case SKIP_TO_LAST: break;
+    case SKIP_TO_FIRST:
+    case SKIP_TO_LAST: break;
     }
     target = skip_target(m, n);
     if (target == n)
@@ -302,10 +303,13 @@ void matcher_accept(matcher_t *m) {
         m->matched = behind > m->matched ? behind : m->matched;
         numbered = 1;
         break;
-    case MATCHER_EMPTY: case MATCHER_TIMED_OUT: case MATCHER_SKIP_MISSING: case MATCHER_SKIP_FIRST:
-        numbered = 1;
-        break;
-    case MATCHER_UNMATCHED: case MATCHER_TOO_MANY_STEPS: case MATCHER_TOO_MANY_ROWS: break;
+    case MATCHER_EMPTY:
+    case MATCHER_TIMED_OUT:
+    case MATCHER_SKIP_MISSING:
+    case MATCHER_SKIP_FIRST: numbered = 1; break;
+    case MATCHER_UNMATCHED:
+    case MATCHER_TOO_MANY_STEPS:
+    case MATCHER_TOO_MANY_ROWS: break;
     }
     if (!failed && behind > m->covered)
         m->covered = behind;
@@ -386,8 +390,14 @@ static row_answer_t known_answer(matcher_t *m, uint32_t var, uint64_t seq) {
 }
 
 static void ask(matcher_t *m, uint32_t var, uint64_t seq) {
-    m->view = (matcher_view_t){.seq = seq, .start = m->start, .end = m->end, .number = m->number + 1, .labels = m->path,
-                               .n = m->at.depth + 1, .var = var, .finished = (uint32_t)m->finished};
+    m->view = (matcher_view_t){.seq = seq,
+                               .start = m->start,
+                               .end = m->end,
+                               .number = m->number + 1,
+                               .labels = m->path,
+                               .n = m->at.depth + 1,
+                               .var = var,
+                               .finished = (uint32_t)m->finished};
     m->state = STATE_ASK;
 }
 

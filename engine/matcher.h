@@ -20,26 +20,26 @@
 
 #define MATCHER_MAX_ROWS 100000
 #define MATCHER_MAX_STEPS 250000
-#define MATCHER_EXCLUDED 0x8000u       /* bit of a label: the row is inside {- -} */
+#define MATCHER_EXCLUDED 0x8000u /* bit of a label: the row is inside {- -} */
 #define MATCHER_NO_EXPIRY ETIME_MAX
 
 typedef struct matcher_options {
-    int64_t within;                    /* ms between first and last row, exclusive; 0: none */
+    int64_t within; /* ms between first and last row, exclusive; 0: none */
     skip_kind_t skip;
-    const uint8_t *skip_vars;          /* per variable: belongs to the target of SKIP TO FIRST/LAST */
-    const uint8_t *defined;            /* per variable: has a condition; without one every row does */
-    int emit_timeout;                  /* tell of expired attempts (MATCHER_TIMED_OUT) */
-    int report_unmatched;              /* tell of rows in no match (MATCHER_UNMATCHED) */
-    uint64_t lookback;                 /* rows before an attempt that are still reached by prev */
-    uint32_t max_rows;                 /* of one attempt; 0: MATCHER_MAX_ROWS */
-    uint64_t max_steps;                /* of backtracking in one attempt; 0: MATCHER_MAX_STEPS */
+    const uint8_t *skip_vars; /* per variable: belongs to the target of SKIP TO FIRST/LAST */
+    const uint8_t *defined;   /* per variable: has a condition; without one every row does */
+    int emit_timeout;         /* tell of expired attempts (MATCHER_TIMED_OUT) */
+    int report_unmatched;     /* tell of rows in no match (MATCHER_UNMATCHED) */
+    uint64_t lookback;        /* rows before an attempt that are still reached by prev */
+    uint32_t max_rows;        /* of one attempt; 0: MATCHER_MAX_ROWS */
+    uint64_t max_steps;       /* of backtracking in one attempt; 0: MATCHER_MAX_STEPS */
 } matcher_options_t;
 
 typedef enum { MATCHER_IDLE, MATCHER_ASK, MATCHER_EVENT } matcher_status_t;
 typedef enum { MATCHER_FAILS, MATCHER_HOLDS, MATCHER_MORE } matcher_answer_t;
-enum {                                 /* what a condition looked at besides rows near its own */
-    MATCHER_LOOKED_HISTORY = 1,        /* labels, rows by label, the start of the attempt */
-    MATCHER_LOOKED_NUMBER = 2          /* the match number */
+enum {                             /* what a condition looked at besides rows near its own */
+       MATCHER_LOOKED_HISTORY = 1, /* labels, rows by label, the start of the attempt */
+       MATCHER_LOOKED_NUMBER = 2   /* the match number */
 };
 
 /* A question: does the condition of `var` hold for row `seq`? labels[i] is the variable of row start + i, the candidate
@@ -53,26 +53,26 @@ typedef struct matcher_view {
 
 typedef enum {
     MATCHER_MATCH,
-    MATCHER_EMPTY,                     /* a match of no row, at row `start` */
-    MATCHER_TIMED_OUT,                 /* n rows of the preferred partial match */
-    MATCHER_UNMATCHED,                 /* row `start` */
-    MATCHER_SKIP_MISSING,              /* a match whose SKIP TO target has no row: no output, an error */
-    MATCHER_SKIP_FIRST,                /* a match whose SKIP TO target is its own first row: the same */
-    MATCHER_TOO_MANY_STEPS,            /* n rows given up with the attempt: an error */
+    MATCHER_EMPTY,          /* a match of no row, at row `start` */
+    MATCHER_TIMED_OUT,      /* n rows of the preferred partial match */
+    MATCHER_UNMATCHED,      /* row `start` */
+    MATCHER_SKIP_MISSING,   /* a match whose SKIP TO target has no row: no output, an error */
+    MATCHER_SKIP_FIRST,     /* a match whose SKIP TO target is its own first row: the same */
+    MATCHER_TOO_MANY_STEPS, /* n rows given up with the attempt: an error */
     MATCHER_TOO_MANY_ROWS
 } matcher_kind_t;
 
 typedef struct matcher_event {
     matcher_kind_t kind;
     uint32_t n;
-    uint64_t start, number;            /* number: of the match, counted per partition from 1 */
-    const uint16_t *labels;            /* n of them */
+    uint64_t start, number; /* number: of the match, counted per partition from 1 */
+    const uint16_t *labels; /* n of them */
 } matcher_event_t;
 
 typedef struct matcher_plan matcher_plan_t;
 typedef struct matcher matcher_t;
 
-matcher_plan_t *matcher_plan_new(program_t *program, const matcher_options_t *o);   /* takes the program */
+matcher_plan_t *matcher_plan_new(program_t *program, const matcher_options_t *o); /* takes the program */
 void matcher_plan_free(matcher_plan_t *p);
 
 matcher_t *matcher_new(matcher_plan_t *p);
@@ -81,20 +81,20 @@ void matcher_free(matcher_t *m);
 /* seq is one more than the last one fed; after matcher_load it begins anywhere at or below the saved start (rows below
  * are ignored). Times never decrease. None of the three runs anything; call matcher_run behind them. */
 void matcher_feed(matcher_t *m, uint64_t seq, etime_t time);
-void matcher_advance(matcher_t *m, etime_t watermark);      /* no row at or before it will come */
-void matcher_finish(matcher_t *m);                          /* no row will come */
+void matcher_advance(matcher_t *m, etime_t watermark); /* no row at or before it will come */
+void matcher_finish(matcher_t *m);                     /* no row will come */
 
 matcher_status_t matcher_run(matcher_t *m);
-const matcher_view_t *matcher_view(matcher_t *m);           /* after MATCHER_ASK */
+const matcher_view_t *matcher_view(matcher_t *m); /* after MATCHER_ASK */
 void matcher_answer(matcher_t *m, matcher_answer_t answer, unsigned looked);
-const matcher_event_t *matcher_event(matcher_t *m);         /* after MATCHER_EVENT, until matcher_accept */
+const matcher_event_t *matcher_event(matcher_t *m); /* after MATCHER_EVENT, until matcher_accept */
 /* The event has been dealt with. Without it the event stays, also over matcher_save: it will be found again. */
 void matcher_accept(matcher_t *m);
 
-uint64_t matcher_low(const matcher_t *m);                   /* first row still needed */
-etime_t matcher_expires(const matcher_t *m);                /* watermark at which the attempt expires, or MATCHER_NO_EXPIRY */
+uint64_t matcher_low(const matcher_t *m);    /* first row still needed */
+etime_t matcher_expires(const matcher_t *m); /* watermark at which the attempt expires, or MATCHER_NO_EXPIRY */
 /* What must survive besides the rows from matcher_low on. Feeding those again brings the matcher to where it was, and
  * nothing accepted is told twice, also when the plan has changed. */
 void matcher_save(const matcher_t *m, buf_t *out);
-int matcher_load(matcher_t *m, reader_t *in);               /* into a new matcher; ERR_INVALID: not what matcher_save wrote */
+int matcher_load(matcher_t *m, reader_t *in); /* into a new matcher; ERR_INVALID: not what matcher_save wrote */
 #endif

@@ -2,28 +2,29 @@
 #include "mem.h"
 #include <string.h>
 
-#define KEEP 1024          /* slots that stay allocated between attempts */
+#define KEEP 1024 /* slots that stay allocated between attempts */
 
 typedef struct memo_slot {
     memo_key_t key;
-    uint32_t kind;         /* 0: empty */
+    uint32_t kind; /* 0: empty */
     uint32_t spare;
 } memo_slot_t;
 
 typedef struct history_slot {
     uint32_t before;
-    uint32_t id;           /* 0: empty */
+    uint32_t id; /* 0: empty */
     uint16_t label;
 } history_slot_t;
 
-static uint64_t mix(uint64_t x) {      /* the finaliser of splitmix64 */
+static uint64_t mix(uint64_t x) { /* the finaliser of splitmix64 */
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return x ^ (x >> 31);
 }
 
 static uint64_t memo_hash(const memo_key_t *k, int answer) {
-    return mix(mix(k->seq * 2 + (uint64_t)answer) ^ mix(k->mask + 0x9e3779b97f4a7c15u) ^ ((uint64_t)k->place << 32 | k->history));
+    return mix(mix(k->seq * 2 + (uint64_t)answer) ^ mix(k->mask + 0x9e3779b97f4a7c15u) ^
+               ((uint64_t)k->place << 32 | k->history));
 }
 
 /* Answers and tried places share the table; they differ in whether kind is MEMO_TRIED. */
@@ -66,9 +67,7 @@ int memo_try(memo_t *t, const memo_key_t *k) {
     return was_there;
 }
 
-memo_kind_t memo_answer(const memo_t *t, const memo_key_t *k) {
-    return t->cap ? memo_find(t, k, 1)->kind : 0;
-}
+memo_kind_t memo_answer(const memo_t *t, const memo_key_t *k) { return t->cap ? memo_find(t, k, 1)->kind : 0; }
 
 void memo_set_answer(memo_t *t, const memo_key_t *k, int holds) {
     int was_there;

@@ -13,7 +13,7 @@ typedef enum { MEMO_TRIED = 1, MEMO_FAILS = 2, MEMO_HOLDS = 3 } memo_kind_t;
 
 typedef struct memo_key {
     uint64_t seq, mask;
-    uint32_t place;        /* of the program, or a variable */
+    uint32_t place; /* of the program, or a variable */
     uint32_t history;
 } memo_key_t;
 
@@ -29,11 +29,11 @@ typedef struct history {
 
 void memo_fini(memo_t *t);
 void memo_clear(memo_t *t);
-int memo_try(memo_t *t, const memo_key_t *k);                          /* 1: it was there; else it is now */
-memo_kind_t memo_answer(const memo_t *t, const memo_key_t *k);         /* MEMO_FAILS, MEMO_HOLDS, or 0 */
+int memo_try(memo_t *t, const memo_key_t *k);                  /* 1: it was there; else it is now */
+memo_kind_t memo_answer(const memo_t *t, const memo_key_t *k); /* MEMO_FAILS, MEMO_HOLDS, or 0 */
 void memo_set_answer(memo_t *t, const memo_key_t *k, int holds);
 
 void history_fini(history_t *h);
 void history_clear(history_t *h);
-uint32_t history_of(history_t *h, uint32_t before, uint16_t label);    /* the sequence `before` with one label more */
+uint32_t history_of(history_t *h, uint32_t before, uint16_t label); /* the sequence `before` with one label more */
 #endif

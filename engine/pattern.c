@@ -73,8 +73,8 @@ static uint32_t expected(parser_t *ps, const char *what) {
 static uint32_t node_new(parser_t *ps, pattern_kind_t kind, size_t at) {
     pattern_t *p = ps->p;
     mem_grow(&p->nodes, &p->cap_nodes, p->n_nodes + 1, sizeof *p->nodes);
-    p->nodes[p->n_nodes] = (pattern_node_t){.kind = kind, .position = (uint32_t)at + 1, .min = 1, .max = 1,
-                                            .child = PATTERN_NONE, .next = PATTERN_NONE};
+    p->nodes[p->n_nodes] = (pattern_node_t){
+        .kind = kind, .position = (uint32_t)at + 1, .min = 1, .max = 1, .child = PATTERN_NONE, .next = PATTERN_NONE};
     return (uint32_t)p->n_nodes++;
 }
 
@@ -287,7 +287,8 @@ static int at_end_of_sequence(parser_t *ps) {
 }
 
 /* One child, or a node of that kind over all of them. */
-static uint32_t gather(parser_t *ps, pattern_kind_t kind, uint32_t first, uint32_t (*parse)(parser_t *), int (*more)(parser_t *)) {
+static uint32_t gather(parser_t *ps, pattern_kind_t kind, uint32_t first, uint32_t (*parse)(parser_t *),
+                       int (*more)(parser_t *)) {
     if (first == PATTERN_NONE || !more(ps))
         return first;
     uint32_t node = node_new(ps, kind, ps->p->nodes[first].position - 1), last = first;
@@ -325,9 +326,12 @@ static int find_nullable(pattern_t *p, uint32_t node) {
     case PATTERN_VARIABLE: n->nullable = 0; break;
     case PATTERN_ALTERNATE: n->nullable = any; break;
     case PATTERN_REPEAT: n->nullable = n->min == 0 || any; break;
-    case PATTERN_EMPTY: case PATTERN_START: case PATTERN_END: case PATTERN_CONCAT: case PATTERN_EXCLUDE: case PATTERN_PERMUTE:
-        n->nullable = all;
-        break;
+    case PATTERN_EMPTY:
+    case PATTERN_START:
+    case PATTERN_END:
+    case PATTERN_CONCAT:
+    case PATTERN_EXCLUDE:
+    case PATTERN_PERMUTE: n->nullable = all; break;
     }
     return n->nullable;
 }
@@ -336,8 +340,9 @@ int pattern_parse(pattern_t **out, const char *text, uint32_t *position, error_t
     parser_t ps = {.p = mem_zalloc(sizeof(pattern_t)), .text = text, .e = e};
     uint32_t root = parse_alternation(&ps);
     if (root != PATTERN_NONE && !ps.failed && peek(&ps) != 0)
-        expected(&ps, ps.text[ps.pos] == ')' || at_text(&ps, "-}") ? "the end of the pattern (nothing is open here)"
-                                                                      : "'|', a quantifier, another variable or the end of the pattern");
+        expected(&ps, ps.text[ps.pos] == ')' || at_text(&ps, "-}")
+                          ? "the end of the pattern (nothing is open here)"
+                          : "'|', a quantifier, another variable or the end of the pattern");
     if (ps.failed) {
         if (position)
             *position = ps.fault_at;
@@ -403,8 +408,10 @@ static void print_children(const pattern_t *p, const pattern_node_t *n, const ch
 /* parent: the kind of the node around, or -1 where no parentheses can be needed. */
 static void print_node(const pattern_t *p, uint32_t node, int parent, buf_t *out) {
     const pattern_node_t *n = &p->nodes[node];
-    int group = (n->kind == PATTERN_ALTERNATE && parent != -1) || (n->kind == PATTERN_CONCAT && parent == PATTERN_REPEAT) ||
-                (n->kind == PATTERN_CONCAT && parent == PATTERN_CONCAT) || (n->kind == PATTERN_REPEAT && parent == PATTERN_REPEAT);
+    int group = (n->kind == PATTERN_ALTERNATE && parent != -1) ||
+                (n->kind == PATTERN_CONCAT && parent == PATTERN_REPEAT) ||
+                (n->kind == PATTERN_CONCAT && parent == PATTERN_CONCAT) ||
+                (n->kind == PATTERN_REPEAT && parent == PATTERN_REPEAT);
     if (group)
         buf_add_char(out, '(');
     switch (n->kind) {

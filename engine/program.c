@@ -8,8 +8,8 @@ typedef struct compiler {
     program_t *out;
     size_t cap;
     uint8_t excluded;
-    uint8_t depth;           /* of MARKs around */
-    uint32_t fault_at;       /* 0: none */
+    uint8_t depth;     /* of MARKs around */
+    uint32_t fault_at; /* 0: none */
 } compiler_t;
 
 static void compile_node(compiler_t *c, uint32_t node);
@@ -116,7 +116,7 @@ static void compile_repeat(compiler_t *c, const pattern_node_t *n) {
 }
 
 static void compile_alternate(compiler_t *c, const pattern_node_t *n) {
-    uint32_t jumps = PROGRAM_MAX;      /* chain of JUMPs to the end, linked through a */
+    uint32_t jumps = PROGRAM_MAX; /* chain of JUMPs to the end, linked through a */
     for (uint32_t i = n->child; i != PATTERN_NONE; i = pattern_node(c->p, i)->next) {
         int last = pattern_node(c->p, i)->next == PATTERN_NONE;
         uint32_t split = last ? 0 : add_split(c, 0, n->position);
@@ -155,11 +155,11 @@ static void compile_permute(compiler_t *c, const pattern_node_t *n) {
                 continue;
             if (split != PROGRAM_MAX)
                 split_other(c, split, 0, here(c));
-            int last = (set | 1u << i | ((1u << i) - 1)) == full;      /* no untaken item behind this one */
+            int last = (set | 1u << i | ((1u << i) - 1)) == full; /* no untaken item behind this one */
             split = last ? PROGRAM_MAX : add_split(c, 0, n->position);
             compile_node(c, items[i]);
             uint32_t jump = add(c, PROGRAM_JUMP, set | 1u << i, 0, n->position);
-            c->out->code[jump].spare = 1;        /* `a` is still the number of a set; an inner PERMUTE has cleared its own */
+            c->out->code[jump].spare = 1; /* `a` is still the number of a set; an inner PERMUTE has cleared its own */
         }
     }
     place[full] = here(c);
@@ -218,8 +218,10 @@ int program_compile(program_t **out, const pattern_t *p, uint32_t *position, err
         program_free(c.out);
         if (position)
             *position = c.fault_at;
-        return error_set(e, ERR_LIMIT, "position %u: the pattern unrolls to more than %d steps (PERMUTE takes at most %d items); "
-                         "use smaller repetitions", c.fault_at, PROGRAM_MAX, PERMUTE_MAX);
+        return error_set(e, ERR_LIMIT,
+                         "position %u: the pattern unrolls to more than %d steps (PERMUTE takes at most %d items); "
+                         "use smaller repetitions",
+                         c.fault_at, PROGRAM_MAX, PERMUTE_MAX);
     }
     c.out->n_vars = pattern_variables(p);
     number_memos(c.out);
@@ -246,7 +248,9 @@ void program_reach(const program_t *p, const uint8_t *vars, uint8_t *ahead) {
             case PROGRAM_SPLIT: x = ahead[in->a] || ahead[in->b]; break;
             case PROGRAM_JUMP: x = ahead[in->a]; break;
             case PROGRAM_CHECK: x = ahead[in->a] || ahead[i + 1]; break;
-            case PROGRAM_MARK: case PROGRAM_START: case PROGRAM_END: x = ahead[i + 1]; break;
+            case PROGRAM_MARK:
+            case PROGRAM_START:
+            case PROGRAM_END: x = ahead[i + 1]; break;
             case PROGRAM_MATCH: break;
             }
             if (x != ahead[i]) {

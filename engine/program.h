@@ -8,27 +8,27 @@
 #define ANANAS_PROGRAM_H
 #include "pattern.h"
 
-#define PROGRAM_MAX 50000              /* instructions */
+#define PROGRAM_MAX 50000 /* instructions */
 
 typedef enum {
-    PROGRAM_VAR,     /* take the row if the condition of var holds */
-    PROGRAM_SPLIT,   /* a, and if that comes to nothing b */
-    PROGRAM_JUMP,    /* a */
-    PROGRAM_MARK,    /* an iteration at this depth begins */
-    PROGRAM_CHECK,   /* to a if it was empty */
-    PROGRAM_START,   /* goes on only before the first row of the partition */
-    PROGRAM_END,     /* goes on only behind the last one */
+    PROGRAM_VAR,   /* take the row if the condition of var holds */
+    PROGRAM_SPLIT, /* a, and if that comes to nothing b */
+    PROGRAM_JUMP,  /* a */
+    PROGRAM_MARK,  /* an iteration at this depth begins */
+    PROGRAM_CHECK, /* to a if it was empty */
+    PROGRAM_START, /* goes on only before the first row of the partition */
+    PROGRAM_END,   /* goes on only behind the last one */
     PROGRAM_MATCH
 } program_op_t;
 
 typedef struct instruction {
     uint8_t op;
-    uint8_t excluded;                  /* VAR inside {- -} */
-    uint8_t depth;                     /* MARK, CHECK */
+    uint8_t excluded; /* VAR inside {- -} */
+    uint8_t depth;    /* MARK, CHECK */
     uint8_t spare;
     uint32_t var;
     uint32_t a, b;
-    uint32_t memo;                     /* VAR, SPLIT: dense number, for tables of what was tried */
+    uint32_t memo; /* VAR, SPLIT: dense number, for tables of what was tried */
 } instruction_t;
 
 typedef struct program {
