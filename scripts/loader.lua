@@ -207,8 +207,18 @@ function loader.load(files, settings)
     check_rules(state, found)
     local words = names_of(base)
     for known, name in pairs(names_of(state.words)) do words[known] = name end
+    -- Only now, when all is judged and hashed: what functions captured becomes read-only.
+    local function add(fn, info)
+        if type(fn) == "table" then
+            sandbox.freeze(fn.step)
+            sandbox.freeze(fn.merge)
+        else
+            sandbox.freeze(fn)
+        end
+        return settings.add(fn, info)
+    end
     local made = plan.make(found, {
-        faults = faults, sources = settings.sources, add = settings.add, versions = hash.versions, functions = function_facts(state, words),
+        faults = faults, sources = settings.sources, add = add, versions = hash.versions, functions = function_facts(state, words),
         warn = function(desc, path, text) warnings[#warnings + 1] = { file = desc.file, line = desc.at:line_of(path), text = text } end,
     })
     for _, file in ipairs(state.used) do
