@@ -140,7 +140,7 @@ rule "q" { from = "s", to = "other", process = { by = { "k" }, on_row = function
 end)
 
 describe("a timer", function()
-    local silent = [[by = { "k" }, on_row = function(row, state, emit) state.k = row.k state:wake(row.ts + 10) end,
+    local silent = [[by = { "k" }, on_row = function(row, state, emit) state.k = row.k state:wake(10) end,
         on_timer = function(state, time, emit) emit { k = state.k, at = time } end]]
 
     it("fires when the watermark reaches its time, once", function()
@@ -153,6 +153,15 @@ describe("a timer", function()
         assert.equal(11, ran:topic("out")[1].ts)
     end)
 
+    it("may be set for a point in time, moved, and taken back", function()
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit)
+            if row.v == 1 then state:wake_at(20) elseif row.v == 2 then state:wake_at(30) elseif row.v == 3 then state:sleep()
+            elseif row.v == 4 then state:wake("5ms") end end,
+            on_timer = function(state, time, emit) emit { at = time } end]],
+            rows({ 1, "a", 1 }, { 2, "b", 1 }, { 3, "b", 2 }, { 4, "c", 1 }, { 5, "c", 3 }, { 6, "d", 4 }, { 50, "x", 0 }), { args = { "--no-flush" } })
+        assert.same({ "11", "20", "30" }, emitted(ran, "at"))
+    end)
+
     it("fires at the end of bounded input", function()
         assert.same({ "a 11" }, emitted(run(rule(silent), rows({ 1, "a" })), "k", "at"))
     end)
@@ -162,32 +171,32 @@ describe("a timer", function()
     end)
 
     it("may change state, emit, and set another", function()
-        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = 0 state:wake(row.ts + 10) end,
-            on_timer = function(state, time, emit) state.n = state.n + 1 emit { n = state.n, at = time } if state.n < 3 then state:wake(time + 10) end end]],
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = 0 state:wake(10) end,
+            on_timer = function(state, time, emit) state.n = state.n + 1 emit { n = state.n, at = time } if state.n < 3 then state:wake(10) end end]],
             rows({ 0, "a" }, { 100, "b" }), { args = { "--no-flush" } })
         assert.same({ "1 10", "2 20", "3 30" }, emitted(ran, "n", "at"))
     end)
 
     it("that always sets the next one does not keep a bounded replay from ending", function()
-        local ran = replay.run { rules = rule [[by = { "k" }, on_row = function(row, state, emit) state:wake(row.ts + 10) end,
-            on_timer = function(state, time, emit) emit { at = time } state:wake(time + 10) end]], input = rows({ 0, "a" }, { 25, "a" }) }
+        local ran = replay.run { rules = rule [[by = { "k" }, on_row = function(row, state, emit) state:wake(10) end,
+            on_timer = function(state, time, emit) emit { at = time } state:wake(10) end]], input = rows({ 0, "a" }, { 25, "b" }) }
         assert.equal(0, ran.status, ran.stderr)
         local got = emitted(ran, "at")
         assert.same({ "10", "20" }, { got[1], got[2] })
     end)
 
     it("that raises changes nothing and counts", function()
-        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = (state.n or 0) + 1 state:wake(row.ts + 5) emit { n = state.n } end,
+        local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) state.n = (state.n or 0) + 1 state:wake(5) emit { n = state.n } end,
             on_timer = function(state, time, emit) state.n = 100 emit { n = state.n } local x = nil + 1 end]],
-            rows({ 0, "a" }, { 20, "a" }), { args = { "--no-flush" } })
-        assert.same({ "1", "2" }, emitted(ran, "n"))
+            rows({ 0, "a" }, { 10, "b" }, { 20, "a" }), { args = { "--no-flush" } })
+        assert.same({ "1", "1", "2" }, emitted(ran, "n"))
         assert.is_true(ran.stats.rules.r.errors >= 1)
     end)
 
     it("in event-time order comes between the rows that it belongs between", function()
         local config = 'source "s" { topic = "s", event_time = "ts", watermark = "100ms", max_ahead = "none" }\nrules "rules"'
         local ran = run(rule [[by = { "k" }, order = "event_time",
-            on_row = function(row, state, emit) emit { x = "row " .. row.ts } state:wake(row.ts + 10) end,
+            on_row = function(row, state, emit) emit { x = "row " .. row.ts } state:wake(10) end,
             on_timer = function(state, time, emit) emit { x = "timer " .. time } end]],
             rows({ 40, "a" }, { 0, "a" }, { 20, "a" }), { config = config })
         assert.same({ "row 0", "timer 10", "row 20", "timer 30", "row 40", "timer 50" }, emitted(ran, "x"))
@@ -198,7 +207,7 @@ describe("ttl", function()
     it("forgets state that was not touched for so long", function()
         local ran = run(rule [[by = { "k" }, ttl = "10ms", on_row = function(row, state, emit)
             state.n = (state.n or 0) + 1 emit { k = row.k, n = state.n } end]],
-            rows({ 0, "a" }, { 5, "a" }, { 14, "a" }, { 14, "b" }, { 40, "b" }, { 41, "a" }))
-        assert.same({ "a 1", "a 2", "a 3", "b 1", "b 1", "a 1" }, emitted(ran, "k", "n"))
+            rows({ 0, "a" }, { 5, "a" }, { 14, "a" }, { 14, "b" }, { 20, "b" }, { 25, "b" }, { 29, "a" }, { 60, "c" }, { 61, "b" }))
+        assert.same({ "a 1", "a 2", "a 3", "b 1", "b 2", "b 3", "a 1", "c 1", "b 1" }, emitted(ran, "k", "n"))
     end)
 end)

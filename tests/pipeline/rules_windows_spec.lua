@@ -103,7 +103,7 @@ describe("windows", function()
     end)
 
     it("of sessions are apart per key", function()
-        assert.same({ '{"k":"a","n":2}', '{"k":"b","n":1}' }, run(rule [[window = session { gap = "5ms" }, group_by = { "k" },
+        assert.same({ '{"k":"b","n":1}', '{"k":"a","n":2}' }, run(rule [[window = session { gap = "5ms" }, group_by = { "k" },
             aggregate = { n = count() }, select = { "k", "n" }]], payloads('{"ts":0,"k":"a"}', '{"ts":3,"k":"b"}', '{"ts":5,"k":"a"}'),
             { config = explicit }):payloads "out")
     end)
@@ -343,7 +343,7 @@ describe("late_to", function()
     end)
 
     it("does not take rows that still count in an open window", function()
-        local ran = run(rule 'window = hop { size = "20ms", slide = "10ms" }, aggregate = { n = count() }, late_to = "late"', at(5, 19, 7, 40, 7))
+        local ran = run(rule 'window = hop { size = "20ms", slide = "10ms" }, aggregate = { n = count() }, late_to = "late"', at(5, 18, 7, 40, 7))
         assert.equal(1, #ran:payloads "late")
         assert.same({ "-10..10: 1", "0..20: 3", "10..30: 1", "30..50: 1", "40..60: 1" }, spans(ran))
     end)

@@ -10,7 +10,7 @@ local rules = tonumber(os.getenv "RULES") or 100
 local quote = replay.quote
 
 local function text_of(topic, ts, key, value)
-    if value == nil or value == replay.null then return topic .. " tombstone " .. ts .. " " .. replay.canonical(key) end
+    if not value or value == replay.null then return topic .. " tombstone " .. ts .. " " .. replay.canonical(key) end
     return topic .. " " .. ts .. " " .. replay.canonical(value)
 end
 
@@ -38,7 +38,7 @@ local function differences(wanted, output)
     for text, n in pairs(wanted) do balance[text] = -n end
     for line in output_lines(output) do
         local r = assert(replay.decode(line), line)
-        local value = r.payload ~= replay.null and assert(replay.decode(r.payload), line)
+        local value = r.payload == replay.null and r.payload or assert(replay.decode(r.payload), line)
         local text = text_of(r.topic, ("%d"):format(r.ts), replay.decode(r.key), value)
         balance[text] = (balance[text] or 0) + 1
     end

@@ -6,7 +6,6 @@
 local cjson = require("cjson.safe").new()
 cjson.decode_max_depth(200)
 cjson.encode_keep_buffer(false)
-cjson.encode_number_precision(16)
 
 local M = { null = cjson.null }
 
@@ -19,7 +18,8 @@ end
 
 local root = first_line("pwd")
 M.root = root
-M.binary = root .. "/" .. (os.getenv("ANANAS_OUT") or "build") .. "/ananas"
+local out = os.getenv("ANANAS_OUT") or "build"
+M.binary = (out:sub(1, 1) == "/" and out or root .. "/" .. out) .. "/ananas"
 
 function M.quote(word)
     return "'" .. tostring(word):gsub("'", "'\\''") .. "'"

@@ -83,9 +83,7 @@ def identity(v):
 def text(v):
     if isinstance(v, bool):
         return "true" if v else "false"
-    if isinstance(v, float) and v == int(v):
-        return str(int(v))
-    return str(v)
+    return v if isinstance(v, str) else json.dumps(v)   # numbers as they were spelled
 
 
 def quantile(values, q):
@@ -285,10 +283,15 @@ class Rule:
 KEYS = ["a", "b", 1, 1.0, "1", None, True]
 
 
-def random_window(rng, calm):
-    kind = rng.choice(["tumble", "hop", "cumulate", "session"])
+# Rows exactly a gap apart are one session, but the first may have closed just before the second came: whether it had
+# depends on the interleaving. Calm worlds have times that are multiples of CALM and gaps that are not.
+CALM = 4
+
+
+def random_window(rng, calm, kinds=("tumble", "hop", "cumulate", "session")):
+    kind = rng.choice(kinds)
     if kind == "session":
-        return {"type": kind, "gap": rng.choice([1, 3, 7, 20, 60])}
+        return {"type": kind, "gap": rng.choice([1, 3, 7, 21, 61] if calm else [1, 3, 7, 20, 60])}
     step = rng.choice([1, 2, 3, 5, 10, 25])
     times = rng.randint(1, 6)
     w = {"type": kind, "size": step * times}
@@ -357,9 +360,10 @@ def random_rule(rng, number, sources, calm):
     return rule
 
 
-def chained_rule(rng, number, upstream):
+def chained_rule(rng, number, upstream, calm):
+    kinds = ("tumble", "hop", "cumulate") if calm else ("tumble", "hop", "cumulate", "session")
     return {"name": "r%d" % number, "from": [upstream["name"]], "unnest": False, "threshold": None,
-            "window": random_window(rng, False), "group_by": rng.choice([[], upstream["group_by"]]), "having": "none",
+            "window": random_window(rng, calm, kinds), "group_by": rng.choice([[], upstream["group_by"]]), "having": "none",
             "lateness": 0, "aggregates": {"n": {"kind": "count_all"}, "total": {"kind": "sum", "column": "n"},
                                           "most": {"kind": "max", "column": "n"}}}
 
@@ -407,14 +411,14 @@ class World:
         self.rng, self.calm = rng, calm
         self.topics = ["s0"] if rng.random() < 0.5 else ["s0", "s1"]
         self.partitions = {t: list(range(rng.randint(1, 3))) for t in self.topics}
-        self.bounds = {t: rng.choice([0, 3, 15, 40]) for t in self.topics}
+        self.bounds = {t: rng.choice([1, 3, 15, 40] if calm else [0, 3, 15, 40]) for t in self.topics}
         if not calm and rng.random() < 0.15:
             self.bounds[self.topics[0]] = None
         self.rules = []
         for number in range(rules):
             upstream = rng.choice(self.rules) if self.rules else None
             if upstream and rng.random() < 0.1 and "chain" not in upstream:
-                self.rules.append(dict(chained_rule(rng, number, upstream), chain=True))
+                self.rules.append(dict(chained_rule(rng, number, upstream, calm), chain=True))
             else:
                 self.rules.append(random_rule(rng, number, self.topics, calm))
         self.lines = self.calm_lines() if calm else self.wild_lines()
@@ -449,13 +453,15 @@ class World:
         return lines
 
     def calm_lines(self):
-        """Per partition, no row is more than the bound behind the greatest before it."""
+        """Per partition, every row is less than the bound behind the greatest before it. (Exactly the bound behind, a row
+        is at the watermark, and late for a window that ends with its millisecond.)"""
         rng, queues = self.rng, []
         for topic, partition in self.places():
-            now, queue = rng.randint(-200, 200), []
+            now, queue = rng.randint(-50, 50) * CALM, []
             for _ in range(rng.randint(10, 40)):
-                now += rng.choice([0, 0, 1, 2, 5, 9, 30])
-                queue.append(self.record(topic, partition, now - rng.randint(0, self.bounds[topic])))
+                now += rng.choice([0, 0, 1, 1, 2, 3, 8]) * CALM
+                back = rng.randint(0, (self.bounds[topic] - 1) // CALM) * CALM
+                queue.append(self.record(topic, partition, now - back))
             queues.append(queue)
         self.queues = queues
         return self.interleaved()
