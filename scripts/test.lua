@@ -44,10 +44,8 @@ local function indented(text) return "        " .. text:gsub("\n", "\n        ")
 local function message_of(message, trace)
     if type(message) == "table" and getmetatable(message) == kit.failure then return message.text end
     local text = type(message) == "string" and message or tostring(type(message) == "table" and message.message or message)
-    local ours = text:match "^scripts/test_rules%.lua:%d+: (.*)$"
-    if ours then return ours end
     local place = trace and trace.short_src and trace.currentline and ("%s:%d: "):format(trace.short_src, trace.currentline) or ""
-    if place ~= "" and text:sub(1, #place) == place then place = "" end
+    if place:match "^scripts/" or text:sub(1, #place) == place then place = "" end
     return place .. text
 end
 
