@@ -1,6 +1,7 @@
 #include "script_api.h"
 #include "json.h"
 #include "script_json.h"
+#include "script_plain.h"
 #include "script_rows.h"
 #include <time.h>
 
@@ -162,6 +163,7 @@ void script_api_register(script_t *s, lua_State *L) {
     lua_setfield(L, -2, "arg");
     lua_pushboolean(L, s->limits.jit);
     lua_setfield(L, -2, "compiled");
+    script_plain_register(L);
     lua_setfield(L, -2, "host");
     lua_pop(L, 1);
 }

@@ -179,7 +179,7 @@ local function is_row(v) return ffi.istype(row_plain, v) end
 row.is = is_row
 
 local row_t = ffi.metatype("row_t", {
-    __index = index,
+    __index = host.compiled and index or host.indexer(layouts, strings, other),
     __newindex = function(_, name) error(("a row cannot be changed (column '%s')"):format(tostring(name)), 2) end,
     __eq = function(a, b)
         return is_row(a) and is_row(b) and a["\255b"] == b["\255b"] and a["\255i"] == b["\255i"]
@@ -318,6 +318,8 @@ local function start(a)
 end
 ]]
 
+if host.compiled then
+
 door.template("row.where", begin .. [[
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
@@ -377,6 +379,21 @@ return function(arg)
         end
     end
 end]], ffi, row, put, host)
+
+else
+    -- Without compiled code one row serves all, and C does the loop.
+    local ask = host.asker(function(v) return row.is_timestamp(v) and ms_of(v) or nil end)
+    for _, kind in ipairs { "where", "where_some", "map", "table" } do
+        door.template("row." .. kind, begin .. [[
+local ask, kind = select(6, ...)
+local r = new()
+return function(arg)
+    local a = ffi.cast(rows_arg, arg)
+    r["\255b"], r["\255layout"] = start(a)
+    ask(fn, r, kind)
+end]], ffi, row, put, host, ask, kind)
+    end
+end
 
 -- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. The last of the n places is the result's.
 door.template("row.fold", begin .. [[
