@@ -231,7 +231,8 @@ static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, me
         }
         if (n == cap) {
             member_t *more = arena_array(a, member_t, cap = cap ? cap * 2 : 16);
-            memcpy(more, m, n * sizeof *m);
+            if (n > 0)
+                memcpy(more, m, n * sizeof *m);
             m = more;
         }
         void *before = map_get(&seen, name.s, name.len);
