@@ -49,13 +49,18 @@ int cell_int64(const cell_t *c, int64_t *out) {
     return 1;
 }
 
-slice_t cell_text(const cell_t *c, buf_t *scratch) {
+/* Of a string without escapes, or a symbol. */
+static slice_t plain_text(const cell_t *c) {
     if (c->kind == CELL_SYM)
         return (slice_t){c->u.sym->bytes, c->u.sym->len};
-    if (c->kind != CELL_STR)
+    return (slice_t){c->len ? c->raw : "", c->len};
+}
+
+slice_t cell_text(const cell_t *c, buf_t *scratch) {
+    if (!cell_is_string(c))
         return (slice_t){NULL, 0};
-    if (!(c->flags & CELL_ESCAPED))
-        return (slice_t){c->len ? c->raw : "", c->len};
+    if (c->kind == CELL_SYM || !(c->flags & CELL_ESCAPED))
+        return plain_text(c);
     buf_clear(scratch);
     buf_reserve(scratch, (size_t)c->len + 1);
     scratch->len = json_unescape(c->raw, c->len, scratch->s);
@@ -138,7 +143,7 @@ int cell_compare(const cell_t *a, const cell_t *b) {
     }
     int plain = !((a->flags | b->flags) & CELL_ESCAPED);
     if (cell_is_string(a) && cell_is_string(b) && plain)
-        return compare_bytes(cell_text(a, NULL), cell_text(b, NULL));
+        return compare_bytes(plain_text(a), plain_text(b));
     return compare_by_key(a, b);
 }
 

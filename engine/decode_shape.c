@@ -13,7 +13,7 @@ shape_node_t *shape_new(void) {
 }
 
 static void free_member(shape_member_t *m) {
-    mem_free((char *)(uintptr_t)m->key.s);
+    mem_free((void *)m->key.s);
     mem_free(m);
 }
 

@@ -34,7 +34,8 @@ struct intern {
 static void make_slots(intern_t *t, size_t n) {
     mem_free(t->slots_block);
     t->slots_block = mem_zalloc(n * sizeof(intern_slot_t) + LINE);
-    t->fast.slots = (intern_slot_t *)(((uintptr_t)t->slots_block + LINE - 1) & ~(uintptr_t)(LINE - 1));
+    size_t past_line = (uintptr_t)t->slots_block % LINE;
+    t->fast.slots = (intern_slot_t *)((char *)t->slots_block + (past_line ? LINE - past_line : 0));
     t->fast.mask = n - 1;
 }
 
@@ -107,7 +108,7 @@ static void remember(intern_t *t, const char *body, size_t len, const sym_t *sym
     if (len > INTERN_SHORT) {
         if (t->strings.used + len > t->max_bytes)
             return;
-        map_put(&t->spellings, arena_dup(&t->strings, body, len), len, (void *)(uintptr_t)sym);
+        map_put(&t->spellings, arena_dup(&t->strings, body, len), len, (void *)sym);
         t->n_long++;
         return;
     }

@@ -240,7 +240,7 @@ void number_write_double(buf_t *b, double d) {
         number_write_int64(b, (int64_t)d);
         return;
     }
-    char digits[24];
+    char digits[24] = {0};
     int point = 0;
     size_t n = shortest_fast(d, digits, &point);
     if (n == 0)

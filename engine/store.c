@@ -248,8 +248,8 @@ space_t *store_space(store_t *s, const char *name) {
         s->spaces[at]->dropped = 0;
         return s->spaces[at];
     }
-    mem_grow(&s->spaces, &s->cap_spaces, s->n_spaces + 1, sizeof *s->spaces);
-    memmove(s->spaces + at + 1, s->spaces + at, (s->n_spaces - at) * sizeof(space_t *));
+    mem_grow(&s->spaces, &s->cap_spaces, s->n_spaces + 1, sizeof(void *));
+    memmove(s->spaces + at + 1, s->spaces + at, (s->n_spaces - at) * sizeof(void *));
     space_t *sp = mem_zalloc(sizeof *sp);
     sp->store = s;
     sp->name = mem_strdup(name);
@@ -396,14 +396,14 @@ static int compare_undo(const void *a, const void *b) {
 
 size_t space_sorted(space_t *sp, store_entry_t ***out) {
     size_t n = 0;
-    *out = mem_alloc(sp->live * sizeof **out);
+    *out = mem_alloc(sp->live * sizeof(void *));
     for (size_t i = 0; i < sp->cap; i++) {
         store_entry_t *e = sp->slots[i].entry;
         if (e && !(e->flags & ENTRY_DEAD))
             (*out)[n++] = e;
     }
     if (n > 1)
-        qsort(*out, n, sizeof **out, compare_entries);
+        qsort(*out, n, sizeof(void *), compare_entries);
     return n;
 }
 
@@ -412,13 +412,13 @@ size_t space_sorted(space_t *sp, store_entry_t ***out) {
 static int is_unwritten(const undo_t *u) { return (u->entry->flags & ENTRY_DEAD) && !u->existed; }
 
 int store_dirty(store_t *s, store_dirty_fn fn, void *ctx) {
-    const undo_t **sorted = mem_alloc(s->n_undo * sizeof *sorted);
+    const undo_t **sorted = mem_alloc(s->n_undo * sizeof(void *));
     size_t n = 0;
     for (size_t i = 0; i < s->n_undo; i++)
         if (!is_unwritten(&s->undo[i]))
             sorted[n++] = &s->undo[i];
     if (n > 1)
-        qsort(sorted, n, sizeof *sorted, compare_undo);
+        qsort(sorted, n, sizeof(void *), compare_undo);
     int status = 0;
     for (size_t i = 0; i < n && status == 0; i++) {
         const store_entry_t *e = sorted[i]->entry;
