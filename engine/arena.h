@@ -21,7 +21,7 @@ void *arena_dup(arena_t *a, const void *p, size_t size);
 
 /* 8-byte aligned, uninitialised, never NULL. */
 static inline void *arena_alloc(arena_t *a, size_t size) {
-    size = (size + 7) & ~(size_t)7;
+    size = (size + 7 + !size) & ~(size_t)7; /* nothing has a place as well */
     if ((size_t)(a->end - a->cur) < size)
         return arena_alloc_slow(a, size);
     void *p = a->cur;

@@ -26,6 +26,14 @@ describe("arena", function()
             end
         end
     end)
+    it("gives nothing a place as well, also when fresh and after a reset", function()
+        for _ = 1, 2 do
+            assert.is_true(lib.arena_alloc_slow(a, 0) ~= nil)
+            lib.arena_reset(a)
+        end
+        assert.is_true(lib.arena_dup(a, nil, 0) ~= nil)
+    end)
+
     it("uses its blocks again after a reset", function()
         local first = lib.arena_dup(a, "hello", 5)
         assert.equal("hello", ffi.string(first, 5))

@@ -51,7 +51,7 @@ local function start(path)
     if preload and preload ~= "" then
         env.LD_PRELOAD = preload
         -- The interpreter keeps what it has until it ends. The programs that specs start do look for leaks (setup.lua).
-        env.ASAN_OPTIONS = "detect_leaks=0:abort_on_error=1"
+        env.ASAN_OPTIONS = "detect_leaks=0:abort_on_error=1:quarantine_size_mb=8"
     end
     env.UBSAN_OPTIONS = "print_stacktrace=1:halt_on_error=1"
     env.TSAN_OPTIONS = "halt_on_error=1:second_deadlock_stack=1:suppressions=" .. process.absolute "tests/support/tsan.supp"
