@@ -159,7 +159,9 @@ local function read_dump(text)
         local length = self:uleb()
         if length == 0 then break end
         local stop = self.at + length
-        stack[#stack + 1] = self:prototype(stack, stripped)
+        -- It takes its children from the stack before it goes there itself.
+        local p = self:prototype(stack, stripped)
+        stack[#stack + 1] = p
         if self.at ~= stop then return nil end
     end
     local top = stack[#stack]

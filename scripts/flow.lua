@@ -143,7 +143,10 @@ function run:escape(v)
     if has(v, "row") or has(v, "rows") or has(v, "m") or has(v, "m_function") or v.lost then self:all() end
     if has(v, "m") or has(v, "m_function") then self.out.history = true end
     for _, atom in ipairs(v) do
-        if atom.kind == "closure" or (atom.kind == "known" and type(atom.v) == "function") then self:call_atom(atom, {}, 0) end
+        if atom.kind == "closure" or (atom.kind == "known" and type(atom.v) == "function") then
+            local given = self:call_atom(atom, {}, 0)
+            if has(given, "row") or has(given, "rows") or has(given, "m") or has(given, "m_function") then self:all() end
+        end
     end
 end
 
