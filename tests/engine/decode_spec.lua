@@ -63,6 +63,14 @@ describe("decode", function()
             assert.same({}, r.bad)
         end)
     end)
+    it("does not take a broken string for a known one", function()
+        each_way({ unnest = { "a[]" }, intern = true }, function(d)
+            local pad = (' '):rep(40) .. '{}'
+            local r = d:read { '{"a":["corn"],"z":' .. pad .. "}", '{"a":["corn\0"],"z":' .. pad .. "}", '{"a":["corn\\"],"z":' .. pad .. "}", '{"a":["corn" "corn"],"z":' .. pad .. "}" }
+            assert.same({ 2, 3, 4 }, { r.bad[1].record, r.bad[2].record, r.bad[3].record })
+            assert.same({ '0.0:"corn"' }, r.elements[1])
+        end)
+    end)
     it("lets the last of repeated members win, in columns and on paths", function()
         each_way({ columns = { "id", "p" }, unnest = { "p[].t[]" } }, function(d)
             local r = d:read { '{"id":1,"id":2}', '{"id":1,"\\u0069d":3}', '{"p":[{"t":[1]}],"p":[{"t":[2]},{"t":[3],"x":0,"t":[4,5]}]}', '{"p":[{"t":[1]}],"p":7}',

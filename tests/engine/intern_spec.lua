@@ -35,6 +35,11 @@ describe("intern", function()
             seen[s.id] = true
         end
     end)
+    it("does not take a zero byte for the end of a known body", function()
+        assert.is_truthy(raw(t, "corn"))
+        assert.is_nil(raw(t, "corn\0"))
+        assert.equal(lib.JSON_CONTROL_CHAR, status[0])
+    end)
     it("refuses an invalid body, known or not, full or not", function()
         local tiny = lib.intern_new(1, 1000)
         raw(tiny, "a")
