@@ -155,7 +155,7 @@ describe("the same orders", function()
     setup(function()
         folder = replay.folder()
         replay.write(folder .. "/ananas.lua", config)
-        replay.shell(folder, ([[(echo '{"topic":"pizzas","partitions":3}'; python3 %s/tests/support/orders.py 20000 %s) > input.jsonl]])
+        replay.shell(folder, ([[echo '{"topic":"pizzas","partitions":3}' > input.jsonl; python3 %s/tests/support/orders.py 20000 %s >> input.jsonl]])
             :format(quote(root), seed))
     end)
 
@@ -163,7 +163,7 @@ describe("the same orders", function()
 
     it("give byte-identical output whatever the batch size", function()
         local whole = run("default", "A=1")
-        assert.is_true(#whole > 1000000, status.default)
+        assert.is_true(whole ~= nil and #whole > 1000000, status.default)
         for _, size in ipairs { 1, 7, 1024 } do
             assert.is_true(whole == run("batch" .. size, "ANANAS_BATCH=" .. size), "batch size " .. size)
         end
@@ -171,14 +171,14 @@ describe("the same orders", function()
 
     it("give byte-identical output when they trickle through a pipe", function()
         local whole = run("default2", "A=1")
-        assert.is_true(#whole > 1000000, status.default2)
+        assert.is_true(whole ~= nil and #whole > 1000000, status.default2)
         local trickled = run("trickled", "A=1", "python3 -u " .. quote(root) .. "/tests/support/trickle.py input.jsonl")
         assert.is_true(whole == trickled, status.trickled)
     end)
 
     it("give the same output from gzip and zstd, recognised by their first bytes", function()
         local whole = run("default3", "A=1")
-        assert.is_true(#whole > 1000000, status.default3)
+        assert.is_true(whole ~= nil and #whole > 1000000, status.default3)
         replay.shell(folder, "gzip -1 -k input.jsonl; (zstd -q -1 input.jsonl || true)")
         for _, kind in ipairs { "gz", "zst" } do
             if replay.read(folder .. "/input.jsonl." .. kind) then
