@@ -119,6 +119,35 @@ static void getopt_tables(const command_row_t *c, struct option *longs, char *sh
     *shorts = 0;
 }
 
+/* Letters to change, add, drop or swap with a neighbour; names longer than any command are far from all of them. */
+static int distance(const char *a, const char *b) {
+    enum { LONGEST = 15 };
+    int d[LONGEST + 1][LONGEST + 1], n = (int)strlen(a), m = (int)strlen(b);
+    if (n > LONGEST || m > LONGEST)
+        return LONGEST;
+    for (int i = 0; i <= n; i++)
+        for (int j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
+static int no_command(const char *name, error_t *e) {
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (distance(name, commands[i].name) <= (strlen(commands[i].name) > 4 ? 2 : 1))
+            return error_set(e, ERR_INVALID, "no command \"%s\"; did you mean `ananas %s`?", name, commands[i].name);
+    return error_set(e, ERR_INVALID, "no command \"%s\"; see `ananas --help`", name);
+}
+
 static int row_of_letter(const command_row_t *c, int letter) {
     for (int i = 0; c->options[i].name; i++)
         if (c->options[i].letter == letter)
@@ -161,7 +190,7 @@ int options_parse(int argc, char **argv, options_t *out, error_t *e) {
         return 0;
     const command_row_t *c = row_named(argv[1]);
     if (!c)
-        return error_set(e, ERR_INVALID, "no command \"%s\"; see `ananas --help`", argv[1]);
+        return no_command(argv[1], e);
     out->command = c->command;
     int rc = parse_options(c, argc - 1, argv + 1, out, e);
     if (rc || out->help)
