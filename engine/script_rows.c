@@ -31,9 +31,13 @@ int script_layout_of(script_t *s, const batch_t *b) {
 /* ---- symbols ---- */
 
 void script_symbols(script_t *s, uint32_t generation) {
-    if (generation == s->generation)
+    if (s->has_generation && generation == s->generation)
         return;
+    int first = !s->has_generation;
+    s->has_generation = 1;
     s->generation = generation;
+    if (first)
+        return;   /* nothing is known of another one */
     memset(s->symbols, 0, SCRIPT_SYMBOLS * sizeof *s->symbols);
     for (size_t i = 0; i < s->n_fns; i++)
         if (s->fns[i].memo)

@@ -248,6 +248,7 @@ static void step_begin(task_t *t) {
     arena_reset(&t->arena);
     t->outbox.n = 0;
     intern_between_batches(t->intern);
+    script_symbols(t->script, intern_generation(t->intern));
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         t->sources[i].n_records = 0;
 }
