@@ -300,6 +300,22 @@ void aggregate_add(aggregate_t *a, blob_t *b, const agg_context_t *c, uint32_t r
         rowlog_add(b, region_at(b->s, a->fixed, a->places[a->n].region), &order, text.s, text.len);
 }
 
+int aggregate_only_counts(const aggregate_t *a) {
+    for (uint32_t i = 0; i < a->n; i++)
+        if (a->specs[i].kind != AGG_COUNT_ALL)
+            return 0;
+    return !a->provenance;
+}
+
+void aggregate_add_count(const aggregate_t *a, blob_t *b, uint64_t n) {
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint64_t v;
+        memcpy(&v, b->s + a->places[i].offset, sizeof v);
+        v += n;
+        memcpy(b->s + a->places[i].offset, &v, sizeof v);
+    }
+}
+
 /* --- joining two groups --- */
 
 static void merge_region(aggregate_t *a, blob_t *b, uint32_t i, const char *other) {

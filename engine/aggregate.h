@@ -40,6 +40,9 @@ int aggregate_args(const aggregate_t *a, agg_context_t *c);
 
 void aggregate_init(const aggregate_t *a, blob_t *b);
 void aggregate_add(aggregate_t *a, blob_t *b, const agg_context_t *c, uint32_t row);
+/* Are all aggregates count() and nothing is kept per row? Then n rows are added by a number. */
+int aggregate_only_counts(const aggregate_t *a);
+void aggregate_add_count(const aggregate_t *a, blob_t *b, uint64_t n);
 void aggregate_merge(aggregate_t *a, blob_t *b, const char *other);
 /* Values by name, then the provenance when asked for: cells that do not borrow from the state. 0 or ERR_RUNAWAY. */
 int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, cell_t *out);

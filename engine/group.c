@@ -1,5 +1,4 @@
 #include "group_run.h"
-#include "hash.h"
 #include "mem.h"
 
 /* The number of the next window row stands beside the groups, under a key shorter than any of theirs. */
@@ -12,6 +11,7 @@ group_t *group_new(const rule_t *rule, store_t *store) {
     g->rule = rule;
     g->space = store_space(store, name);
     g->aggregate = aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
+    g->counting = aggregate_only_counts(g->aggregate) && !rule->early;
     mem_free(name);
     return g;
 }
@@ -224,18 +224,49 @@ static int prepare(group_pass_t *p) {
     return aggregate_args(p->g->aggregate, &p->context);
 }
 
+/* The watermarks before a tick. */
+static int pass_marks(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t tick) {
+    int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
+    for (; *m < in->n_marks && in->marks[*m].tick < tick && status == 0; ++*m) {
+        p->wm = in->marks[*m].wm;
+        status = sessions ? group_session_watermark(p, in->marks[*m].tick) : group_pane_watermark(p, in->marks[*m].tick);
+    }
+    return status;
+}
+
+/* The first watermark that fires a window which is open now; looked for again only when that changes. */
+typedef struct firing {
+    etime_t end;
+    uint32_t mark;
+} firing_t;
+
+static uint32_t firing_tick(const group_pass_t *p, const stream_t *in, uint32_t m, firing_t *f) {
+    etime_t end = panes_next_end(&p->g->panes);
+    if (end < f->end || f->mark < m)
+        f->mark = m;
+    f->end = end;
+    while (f->mark < in->n_marks && !window_is_over(end, 0, in->marks[f->mark].wm))
+        f->mark++;
+    return f->mark < in->n_marks ? in->marks[f->mark].tick : UINT32_MAX;
+}
+
 static int walk(group_pass_t *p, const stream_t *in) {
     int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
-    uint32_t m = 0;
-    for (uint32_t row = 0; row <= in->batch->n && status == 0; row++) {
-        uint32_t tick = row < in->batch->n ? stream_tick(in, row) : UINT32_MAX;
-        for (; m < in->n_marks && in->marks[m].tick < tick && status == 0; m++) {
-            p->wm = in->marks[m].wm;
-            status = sessions ? group_session_watermark(p, in->marks[m].tick) : group_pane_watermark(p, in->marks[m].tick);
-        }
-        if (row < in->batch->n && status == 0)
+    int counting = p->g->counting && p->g->rule->window.kind == WINDOW_TUMBLE;
+    uint32_t m = 0, row = 0, n = in->batch->n;
+    firing_t firing = {.end = ETIME_MIN};
+    while (row < n && status == 0) {
+        status = pass_marks(p, in, &m, stream_tick(in, row));
+        if (status == 0)
             status = sessions ? group_session_row(p, row) : group_pane_row(p, row);
+        row++;
+        /* Rows of a window that stays open need no watermark. */
+        if (counting && row < n)
+            row = group_pane_count(p, row, firing_tick(p, in, m, &firing));
     }
+    if (status == 0)
+        status = pass_marks(p, in, &m, UINT32_MAX);
+    group_pane_settle(p);
     return status;
 }
 

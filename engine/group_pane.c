@@ -13,11 +13,36 @@ static uint64_t cell_hash(const cell_t *c) {
     }
 }
 
+#define MIX 0x9e3779b97f4a7c15ULL
+
 static uint64_t cells_hash(const group_pass_t *p, uint32_t row) {
     uint64_t h = 0;
     for (uint32_t i = 0; i < p->g->rule->group_by.n; i++)
-        h = hash_fold(h ^ cell_hash(&p->by[i].cells[p->by[i].map[row]]), 0x9e3779b97f4a7c15ULL);
+        h = h * 31 + cell_hash(&p->by[i].cells[p->by[i].map[row]]);
     return h;
+}
+
+static group_slot_t *slot_for(group_t *g, const pane_t *pane, uint64_t hash) {
+    return &g->slots[((hash + (uint64_t)pane->span.end) * MIX) >> 56];
+}
+
+static void count_pending(group_t *g, group_slot_t *slot) {
+    if (slot->pending++ == 0)
+        g->pending[g->n_pending++] = (uint8_t)(slot - g->slots);
+}
+
+static void add_pending(group_t *g, group_slot_t *slot) {
+    blob_t b = blob_of_entry(g->space, slot->entry);
+    aggregate_add_count(g->aggregate, &b, slot->pending);
+    slot->pending = 0;
+}
+
+void group_pane_settle(group_pass_t *p) {
+    group_t *g = p->g;
+    for (uint32_t i = 0; i < g->n_pending; i++)
+        if (g->slots[g->pending[i]].pending)
+            add_pending(g, &g->slots[g->pending[i]]);
+    g->n_pending = 0;
 }
 
 static store_entry_t *find_or_make(group_pass_t *p, pane_t *pane, uint32_t row) {
@@ -46,20 +71,55 @@ static int update(group_pass_t *p, pane_t *pane, store_entry_t *e, uint32_t tick
     return status;
 }
 
+static const void *only_symbol(const group_pass_t *p, uint32_t row) {
+    if (p->g->rule->group_by.n != 1)
+        return NULL;
+    const cell_t *c = &p->by[0].cells[p->by[0].map[row]];
+    return c->kind == CELL_SYM ? c->u.sym : NULL;
+}
+
 static int add_to_pane(group_pass_t *p, pane_t *pane, uint64_t hash, uint32_t row) {
-    group_slot_t *slot = &p->g->slots[hash_fold(hash, (uint64_t)pane->span.end | 1) % GROUP_SLOTS];
+    group_t *g = p->g;
+    group_slot_t *slot = slot_for(g, pane, hash);
     store_entry_t *e;
-    if (slot->run == p->g->run && slot->pane == pane && group_same_cells(p, slot->row, row)) {
+    if (slot->run == g->run && slot->pane == pane && group_same_cells(p, slot->row, row)) {
         e = slot->entry;
     } else {
         e = find_or_make(p, pane, row);
         if (!e)
             return 0;
-        *slot = (group_slot_t){p->g->run, row, pane, e};
+        if (slot->pending)
+            group_pane_settle(p);
+        *slot = (group_slot_t){.run = g->run, .row = row, .pane = pane, .entry = e, .symbol = only_symbol(p, row)};
+    }
+    if (g->counting && !pane->fired) {
+        count_pending(g, slot);
+        return 0;
     }
     group_add_row(p, e, row);
     uint32_t tick = batch_origin(p->context.rows, row)->tick;
     return pane->fired ? update(p, pane, e, tick) : group_look_early(p, e, tick);
+}
+
+/* The loop that most rows of most rules go through: an open window, one interned column, a group seen before. */
+uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick) {
+    group_t *g = p->g;
+    const batch_t *b = p->context.rows;
+    const pane_t *pane = g->panes.last;
+    if (!pane || pane->fired || g->rule->group_by.n != 1)
+        return row;
+    const column_t by = p->by[0];
+    for (; row < b->n; row++) {
+        const origin_t *o = batch_origin(b, row);
+        const cell_t *c = &by.cells[by.map[row]];
+        if (o->tick > tick || o->time < pane->span.start || o->time >= pane->span.end || c->kind != CELL_SYM)
+            break;
+        group_slot_t *slot = slot_for(g, pane, cell_hash(c));
+        if (slot->symbol != c->u.sym || slot->pane != pane || slot->run != g->run)
+            break;
+        count_pending(g, slot);
+    }
+    return row;
 }
 
 int group_pane_row(group_pass_t *p, uint32_t row) {
@@ -103,6 +163,8 @@ int group_pane_watermark(group_pass_t *p, uint32_t tick) {
     panes_t *panes = &p->g->panes;
     pane_t *pane;
     int status = 0;
+    if (p->g->n_pending && window_is_over(panes_next_end(panes), 0, p->wm))
+        group_pane_settle(p);
     while (status == 0 && (pane = panes_fire(panes, p->wm)))
         status = fire(p, pane, tick);
     while ((pane = panes_take_over(panes, p->g->rule->lateness, p->wm))) {

@@ -17,11 +17,14 @@ typedef struct group_head {
     span_t span;
 } group_head_t;
 
-/* Rows often repeat a group: where the last row with such cells went. */
+/* Rows often repeat a group: where the last row with such cells went, and, where rows are only counted, how many are to be
+ * added to its state before anybody looks at it. */
 typedef struct group_slot {
-    uint32_t run, row;
     pane_t *pane;
+    const void *symbol;          /* of a single group_by column that is interned; NULL: compare cells */
     store_entry_t *entry;
+    uint32_t run, row;
+    uint64_t pending;
 } group_slot_t;
 #define GROUP_SLOTS 256
 
@@ -33,6 +36,9 @@ struct group {
     sessions_t sessions;
     buf_t key, saved;            /* scratch */
     uint32_t run;                /* number of the current run: slots of others are void */
+    int counting;                /* all aggregates are count(), and nothing else looks at a single row */
+    uint32_t n_pending;
+    uint8_t pending[GROUP_SLOTS];   /* slots that have some */
     group_slot_t slots[GROUP_SLOTS];
 };
 
@@ -72,6 +78,10 @@ void group_late(group_pass_t *p, uint32_t row);
 /* --- one way per kind of window --- */
 
 int group_pane_row(group_pass_t *p, uint32_t row);
+/* Takes rows from `row` on whose ticks are at most `tick`, as long as they are of known groups of the window of the row
+ * before. Returns the first row that is not taken. */
+uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick);
+void group_pane_settle(group_pass_t *p);    /* adds what is pending */
 int group_pane_watermark(group_pass_t *p, uint32_t tick);
 void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
 int group_session_row(group_pass_t *p, uint32_t row);

@@ -35,6 +35,8 @@ local function random_rule()
     if rule.window.kind ~= "session" and not rule.early and math.random() < 0.25 then
         rule.top = { n = math.random(1, 3), by = pick { "n", "s" }, desc = math.random() < 0.5 }
     end
+    -- Rows that are only counted take another way.
+    if math.random() < 0.3 and not (rule.top and rule.top.by == "s") then rule.aggregates = { n = { kind = "count_all" } } end
     rule.having = rule.case.fn
     return rule
 end
@@ -82,6 +84,7 @@ function Reference:result(g)
     end)
     local sum, list = 0, {}
     for i, r in ipairs(g.rows) do sum, list[i] = sum + r.v, r.v end
+    if not self.rule.aggregates.s then sum, list = 0, {} end
     return { n = #g.rows, s = sum, list = table.concat(list, ","), stands = self.rule.case.holds(#g.rows) }
 end
 
@@ -253,7 +256,7 @@ end
 
 local function lines(rule, out, list, numbers)
     for _, r in ipairs(out) do
-        list[#list + 1] = ("%s %s %s %s %s %s %s"):format(#rule.group_by > 0 and r.k or "", r.window_start, r.window_end, r.n, r.s, r.list:gsub('"', ""), r._kind)
+        list[#list + 1] = ("%s %s %s %s %s %s %s"):format(#rule.group_by > 0 and r.k or "", r.window_start, r.window_end, r.n, r.s or 0, (r.list or ""):gsub('"', ""), r._kind)
         numbers[#numbers + 1] = r._offset
     end
 end

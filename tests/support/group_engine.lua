@@ -2,7 +2,8 @@
 
 local ffi = require "ffi"
 local engine = require "tests.support.engine"
-local lib = engine.use("group", "aggregate", "store", "arena", "cell", "log", "mem")
+local lib = engine.use("group", "aggregate", "store", "arena", "cell", "intern", "log", "mem")
+local symbols = ffi.gc(lib.intern_new(1000, 1e6), lib.intern_free)
 
 local group_engine = { lib = lib }
 
@@ -93,6 +94,8 @@ local function cell(keep, out, v)
     elseif type(v) == "table" then
         local c = text(keep, v.json)
         ffi.copy(out, lib.cell_from_json(ffi.new("slice_t", { c, #v.json })), ffi.sizeof "cell_t")
+    elseif v:byte(-1) and v:byte(-1) % 2 == 1 then       -- some strings interned, some not
+        out.kind, out.u.sym = lib.CELL_SYM, lib.intern_bytes(symbols, v, #v)
     else
         out.kind, out.raw, out.len = lib.CELL_STR, text(keep, v), #v
     end
