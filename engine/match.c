@@ -75,6 +75,8 @@ static void make_plan(match_t *x, uint8_t *defined, uint8_t *skip_vars) {
                            .defined = defined,
                            .emit_timeout = spec->emit_timeout,
                            .lookback = (uint64_t)spec->lookback,
+                           .max_rows = (uint32_t)spec->max_rows,
+                           .max_steps = (uint64_t)spec->max_steps,
                            .report_unmatched = spec->rows == ROWS_ALL_WITH_UNMATCHED};
     x->plan = matcher_plan_new(program, &o);
 }
@@ -251,12 +253,13 @@ static void report_event(match_t *x, const matcher_event_t *e) {
         break;
     case MATCHER_TOO_MANY_STEPS:
         step_limit(x->step, x->rule,
-                   "a match attempt was given up after %d steps of backtracking over %u rows: conditions that "
-                   "look at earlier labels leave too many ways to label them",
-                   MATCHER_MAX_STEPS, e->n);
+                   "a match attempt was given up after %lld steps of backtracking (max_steps) over %u rows: conditions "
+                   "that look at earlier labels leave too many ways to label them",
+                   (long long)(x->spec->max_steps ? x->spec->max_steps : MATCHER_MAX_STEPS), e->n);
         break;
     case MATCHER_TOO_MANY_ROWS:
-        step_limit(x->step, x->rule, "a match attempt was given up after %u rows; `within` bounds attempts", e->n);
+        step_limit(x->step, x->rule, "a match attempt was given up after %u rows (max_rows); `within` bounds attempts",
+                   e->n);
         break;
     case MATCHER_MATCH:
     case MATCHER_EMPTY:
@@ -429,8 +432,10 @@ static int next_part(match_t *x) {
     return 0;
 }
 
+/* Counting up tells the watchdog that the time from here on is not the question's before. */
 static int go_on(match_t *x) {
     for (;;) {
+        ++*x->turn.at;
         if (!x->part) {
             if (!next_part(x))
                 return MATCH_DONE;

@@ -74,6 +74,7 @@ typedef struct match_spec {
     int64_t within;             /* ms; 0: none */
     int emit_timeout;           /* on_timeout = "emit" */
     int64_t lookback;           /* rows */
+    int64_t max_rows, max_steps;   /* of one attempt; 0: the matcher's own bounds */
     int history_free;           /* the loader proved that no condition looks at labels or at earlier mapped rows */
     names_t needs;              /* columns that conditions, measures and output read; at == NULL: all of the row */
 } match_spec_t;

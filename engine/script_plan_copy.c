@@ -145,6 +145,8 @@ static void read_match(lua_State *L, int t, rule_t *r) {
         m->within = script_read_int(L, at, "within", 0);
         m->emit_timeout = script_read_bool(L, at, "emit_timeout");
         m->lookback = script_read_int(L, at, "lookback", 0);
+    m->max_rows = script_read_int(L, at, "max_rows", 0);
+    m->max_steps = script_read_int(L, at, "max_steps", 0);
         m->history_free = script_read_bool(L, at, "history_free");
         m->needs = script_read_names(L, at, "needs");
     }

@@ -140,7 +140,8 @@ local function describe(desc, numbers, index_of_source)
         out.match = {
             partition_by = m.partition_by, order_by = m.order_by or {}, pattern = m.pattern, define = numbers.define,
             measures = numbers.measures, subset = m.subset, skip = m.skip, skip_var = m.skip_var, rows = m.rows_per_match,
-            within = m.within, emit_timeout = m.on_timeout == "emit", lookback = m.lookback,
+            within = m.within, emit_timeout = m.on_timeout == "emit", lookback = m.lookback, max_rows = m.max_rows,
+            max_steps = m.max_steps,
             history_free = desc.history_free or false, needs = desc.operator_needs,
         }
     end

@@ -249,7 +249,10 @@ rule "case" {
             letters(("x"):rep(300)))
         assert.equal("", matches(ran))
         assert.equal(1, ran.stats.rules.case.limits)
-        assert.is_truthy(ran.stderr:find("given up after 250000 steps of backtracking over 300 rows", 1, true), ran.stderr)
+        assert.is_truthy(ran.stderr:find("given up after 250000 steps of backtracking (max_steps) over 300 rows", 1, true), ran.stderr)
+        ran = run({ pattern = "A B* C", match = "max_rows = 3," }, letters "abbbabc")
+        assert.equal("4:ABC", matches(ran))
+        assert.equal(1, ran.stats.rules.case.limits)
     end)
 
     it("stops a condition that does not end and quarantines its rule only", function()
