@@ -40,7 +40,8 @@ static int compare_members(const void *x, const void *y) {
 static void fail(writer_t *w, const char *text) {
     /* The error leaves through Lua: host sections of this call end here. */
     script_host_end();
-    luaL_error(w->L, "%s", text);
+    lua_pushstring(w->L, text);   /* no place: the one it would name is the program's */
+    lua_error(w->L);
 }
 
 /* Between two elements: a rule that overran is stopped here, and so is one whose tables share parts until their text is

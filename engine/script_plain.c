@@ -112,8 +112,10 @@ static void put_value(lua_State *L, script_t *s, const rows_arg_t *a, uint32_t r
 
 static void put_table(lua_State *L, script_t *s, const rows_arg_t *a, uint32_t row) {
     int type = lua_type(L, -1);
-    if (type != LUA_TTABLE && type != LUA_TUSERDATA && type <= LUA_TTHREAD)
-        luaL_error(L, "select gave a %s where a table is needed", lua_typename(L, type));
+    if (type != LUA_TTABLE && type != LUA_TUSERDATA && type <= LUA_TTHREAD) {
+        lua_pushfstring(L, "select gave a %s where a table is needed", lua_typename(L, type));
+        lua_error(L);
+    }
     put_json(L, s, a, row);
 }
 
