@@ -56,7 +56,9 @@ static slice_t own_spelling(slice_t emitted, slice_t own) {
     return same ? own : emitted;
 }
 
-typedef struct member { slice_t key, value; } member_t;
+typedef struct member {
+    slice_t key, value;
+} member_t;
 
 static slice_t quoted_body(arena_t *a, const char *name) {
     buf_t b = {0};
@@ -123,7 +125,7 @@ static void write_passed(buf_t *b, step_t *s, const rule_t *rule, const batch_t 
     slice_t record = batch_origin(in, e->row)->value;
     for (uint32_t i = 0; in->open && i < in->n_columns; i++)
         if (strcmp(in->names[i], EXPLAIN_COLUMN) != 0 && !(record.s && has_member(record, slice_of(in->names[i]))))
-            extras.at[extras.n++] = (char *)(uintptr_t)in->names[i];
+            memcpy(&extras.at[extras.n++], &in->names[i], sizeof in->names[i]);
     if (e->json.len == 0) {
         select_write_row(s, &extras, rule->time_format, in, e->row, b);
         return;
@@ -202,7 +204,8 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
     }
     buf_fini(&text);
     batch_t *b = arena_array(s->arena, batch_t, 1);
-    *b = (batch_t){.n = n, .n_origins = n, .open = 1, .origin = batch_iota(s->arena, n), .sub = sub, .origins = origins};
+    *b =
+        (batch_t){.n = n, .n_origins = n, .open = 1, .origin = batch_iota(s->arena, n), .sub = sub, .origins = origins};
     if (rule->provenance) {
         column_t *columns = arena_array(s->arena, column_t, 1);
         const char **names = arena_array(s->arena, const char *, 1);
@@ -215,8 +218,9 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
     return b;
 }
 
-/* Members of the texts as columns behind those of the rows (or in their place), in order of first sight. */
-static void add_columns(step_t *s, batch_t *b, const emission_t *e) {
+/* Members of the texts as columns behind those of the rows (or in their place), in order of first sight; then, where it is
+ * asked for and not there yet, provenance. */
+static void add_columns(step_t *s, const rule_t *rule, const batch_t *in, batch_t *b, const emission_t *e) {
     uint32_t most = b->n_columns + 1;
     json_iter_t it;
     for (uint32_t i = 0; i < b->n; i++)
@@ -248,6 +252,10 @@ static void add_columns(step_t *s, batch_t *b, const emission_t *e) {
             cells[c][i] = cell_from_json(it.value);
         }
     }
+    if (rule->provenance && batch_column(b, EXPLAIN_COLUMN) < 0) {
+        names[b->n_columns] = EXPLAIN_COLUMN;
+        columns[b->n_columns++] = explain_column(s, in, e, b->n);
+    }
 }
 
 static batch_t *judged(step_t *s, const rule_t *rule, const batch_t *in, const emission_t *e, uint32_t n) {
@@ -268,11 +276,7 @@ static batch_t *judged(step_t *s, const rule_t *rule, const batch_t *in, const e
         origins[i].time = e[i].time;
         origins[i].tick = e[i].tick;
     }
-    add_columns(s, b, e);
-    if (rule->provenance && batch_column(b, EXPLAIN_COLUMN) < 0) {
-        ((const char **)(uintptr_t)b->names)[b->n_columns] = EXPLAIN_COLUMN;
-        ((column_t *)(uintptr_t)b->columns)[b->n_columns++] = explain_column(s, in, e, n);
-    }
+    add_columns(s, rule, in, b, e);
     return b;
 }
 

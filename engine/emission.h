@@ -11,13 +11,13 @@
 #define EMISSION_NO_ROW UINT32_MAX
 
 typedef struct emission {
-    uint32_t row;                /* of the input; EMISSION_NO_ROW: a timer's */
+    uint32_t row; /* of the input; EMISSION_NO_ROW: a timer's */
     uint32_t tick;
-    etime_t time;                /* event time */
-    int64_t order;               /* a timer's: number among those of the rule, ever */
-    int pass;                    /* the row itself, json: what is added (may be empty) */
+    etime_t time;  /* event time */
+    int64_t order; /* a timer's: number among those of the rule, ever */
+    int pass;      /* the row itself, json: what is added (may be empty) */
     slice_t json;
-    slice_t about;               /* a timer's: what emission_about kept of the key's last row */
+    slice_t about; /* a timer's: what emission_about kept of the key's last row */
 } emission_t;
 
 /* What on_timer's rows will need of a row: for `process` the by columns as JSON texts, for `detect` the row, packed. */

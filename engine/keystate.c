@@ -9,18 +9,18 @@
 
 #define OUT_OF_AGENDA SIZE_MAX
 
-typedef struct node {            /* tag of an entry that something is due to */
+typedef struct node { /* tag of an entry that something is due to */
     store_entry_t *entry;
-    etime_t at;                  /* never after the time of what is really due */
+    etime_t at; /* never after the time of what is really due */
     size_t pos;
 } node_t;
 
 struct keystate {
     space_t *space;
     int64_t ttl;
-    node_t **heap;               /* by (at, key) */
+    node_t **heap; /* by (at, key) */
     size_t n, cap;
-    buf_t value;                 /* scratch */
+    buf_t value; /* scratch */
 };
 
 static int slice_compare(slice_t a, slice_t b) {
@@ -118,7 +118,7 @@ static etime_t due_of(const keystate_t *k, slice_t value, int *timer) {
     *timer = read_varint(&r) > 0;
     if (*timer) {
         read_bytes(&r);
-        return (etime_t)read_u64(&r);        /* timers are sorted */
+        return (etime_t)read_u64(&r); /* timers are sorted */
     }
     return k->ttl ? expiry(k, touch) : ETIME_MAX;
 }

@@ -14,18 +14,18 @@ typedef struct keystate keystate_t;
 
 typedef struct key_timer {
     etime_t at;
-    slice_t name;                /* "" unless the rule gave one; a key has one timer of a name */
+    slice_t name; /* "" unless the rule gave one; a key has one timer of a name */
 } key_timer_t;
 
-typedef struct key_view {        /* an entry, read; borrows from the entry's bytes or from an arena */
-    etime_t touch;               /* event time of the last touch; ETIME_MIN: never (no entry) */
-    key_timer_t *timers;         /* sorted by (at, name) */
+typedef struct key_view { /* an entry, read; borrows from the entry's bytes or from an arena */
+    etime_t touch;        /* event time of the last touch; ETIME_MIN: never (no entry) */
+    key_timer_t *timers;  /* sorted by (at, name) */
     uint32_t n_timers;
-    slice_t about;               /* what on_timer's rows need of the key: the caller's bytes */
-    slice_t state;               /* empty: none */
+    slice_t about; /* what on_timer's rows need of the key: the caller's bytes */
+    slice_t state; /* empty: none */
 } key_view_t;
 
-typedef struct key_due {         /* a timer whose time has come */
+typedef struct key_due { /* a timer whose time has come */
     store_entry_t *entry;
     slice_t key;
     key_timer_t timer;
@@ -36,7 +36,7 @@ keystate_t *keystate_new(space_t *space, int64_t ttl);
 void keystate_free(keystate_t *k);
 void keystate_rebuild(keystate_t *k);
 
-store_entry_t *keystate_get(const keystate_t *k, slice_t key);       /* NULL: nothing is known of the key */
+store_entry_t *keystate_get(const keystate_t *k, slice_t key); /* NULL: nothing is known of the key */
 /* Everything in *out lives in the arena: it stays when the entry changes. entry may be NULL. */
 void keystate_load(arena_t *a, const store_entry_t *entry, key_view_t *out);
 /* Makes, changes or removes the key's entry and puts it into the agenda. An entry that stays the same is not touched. */
@@ -54,5 +54,5 @@ int keystate_take(keystate_t *k, arena_t *a, etime_t limit, key_due_t *out, etim
 void keystate_return(keystate_t *k, store_entry_t *entry);
 /* Every timer there is, in (time, key, name) order; the agenda stays as it is. */
 uint32_t keystate_timers(keystate_t *k, arena_t *a, key_due_t **out);
-size_t keystate_agenda(const keystate_t *k);    /* keys that wait for something */
+size_t keystate_agenda(const keystate_t *k); /* keys that wait for something */
 #endif

@@ -15,7 +15,7 @@ struct process {
     const process_spec_t *spec;
     keystate_t *keys;
     space_t *states, *counts;
-    reorder_t *reorder;          /* NULL: order of arrival */
+    reorder_t *reorder; /* NULL: order of arrival */
     buf_t scratch;
     /* of the chunk being asked: CHUNK of each */
     process_item_t *items;
@@ -24,34 +24,34 @@ struct process {
     store_entry_t **taken;
 };
 
-typedef struct slot {            /* a key in a call */
+typedef struct slot { /* a key in a call */
     slice_t key;
     key_view_t view;
-    etime_t ahead;               /* touch after all its items so far, should they run */
-    uint32_t item;               /* the last of its items, for what timers need of the row */
-    int used;                    /* an item of it ran */
+    etime_t ahead; /* touch after all its items so far, should they run */
+    uint32_t item; /* the last of its items, for what timers need of the row */
+    int used;      /* an item of it ran */
 } slot_t;
 
-typedef struct chunk {           /* what one call is given */
+typedef struct chunk { /* what one call is given */
     process_item_t *items;
     slot_t *slots;
-    store_entry_t **taken;       /* timers: entries taken from the agenda, per item */
+    store_entry_t **taken; /* timers: entries taken from the agenda, per item */
     uint32_t n, n_slots;
-    map_t by_key;                /* key -> slot + 1 */
+    map_t by_key; /* key -> slot */
     etime_t due;
     fn_t fn;
     int timers, ends;
 } chunk_t;
 
-typedef struct run {             /* one step */
+typedef struct run { /* one step */
     process_t *p;
     step_t *s;
-    const stream_t *in;          /* in the order in which rows are given to on_row */
-    int *by;                     /* columns of the key; -1: looked up */
+    const stream_t *in; /* in the order in which rows are given to on_row */
+    int *by;            /* columns of the key; -1: looked up */
     emission_t *out;
     size_t n_out, cap_out;
-    uint32_t row, mark;          /* next ones */
-    etime_t wm;                  /* watermark before them */
+    uint32_t row, mark; /* next ones */
+    etime_t wm;         /* watermark before them */
     int entry_row, entry_timer;
 } run_t;
 
@@ -72,7 +72,7 @@ process_t *process_new(const rule_t *rule, store_t *store) {
     p->items = mem_alloc(sizeof *p->items * CHUNK);
     p->given = mem_alloc(sizeof *p->given * CHUNK);
     p->slots = mem_alloc(sizeof *p->slots * CHUNK);
-    p->taken = mem_alloc(sizeof *p->taken * CHUNK);
+    p->taken = mem_alloc(sizeof(void *) * CHUNK);
     if (p->spec->event_order)
         p->reorder = reorder_new(open_space(rule, store, "rows"), NULL, 0, &p->spec->needs);
     return p;
@@ -117,7 +117,7 @@ static slice_t row_key(run_t *r, uint32_t row) {
         cell_key(b, &c);
     }
     if (b->len == 0)
-        buf_add_char(b, 0);      /* a rule without `by` has one key */
+        buf_add_char(b, 0); /* a rule without `by` has one key */
     return buf_slice(b);
 }
 
@@ -127,20 +127,21 @@ static uint32_t add_slot(run_t *r, chunk_t *c, slice_t key, const store_entry_t 
     keystate_load(r->s->arena, e, &slot->view);
     slot->ahead = slot->view.touch;
     c->n_slots++;
-    map_put(&c->by_key, slot->key.s, slot->key.len, (void *)(uintptr_t)c->n_slots);
+    map_put(&c->by_key, slot->key.s, slot->key.len, slot);
     return c->n_slots - 1;
 }
 
 static chunk_t open_chunk(const run_t *r, fn_t fn, int timers) {
     const process_t *p = r->p;
-    return (chunk_t){.items = p->items, .slots = p->slots, .taken = p->taken, .fn = fn, .due = ETIME_MAX, .timers = timers};
+    return (chunk_t){
+        .items = p->items, .slots = p->slots, .taken = p->taken, .fn = fn, .due = ETIME_MAX, .timers = timers};
 }
 
 /* ---- what the script answered ---- */
 
 typedef struct answer {
     uint8_t what;
-    uint32_t at;                 /* slot or item */
+    uint32_t at; /* slot or item */
     etime_t time;
     slice_t bytes;
 } answer_t;
@@ -259,16 +260,23 @@ static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
     process_slot_t *slots = r->p->given;
     for (uint32_t i = 0; i < c->n_slots; i++)
         slots[i] = (process_slot_t){.state = c->slots[i].view.state.s, .len = (uint32_t)c->slots[i].view.state.len};
-    process_call_t call = {.rows = r->in->batch, .items = c->items, .slots = slots, .at = watchdog_progress(), .due = c->due,
-                           .n_items = c->n, .n_slots = c->n_slots, .format = (int32_t)r->p->rule->time_format,
-                           .ends = c->ends, .timers = r->p->spec->on_timer != FN_NONE};
+    process_call_t call = {.rows = r->in->batch,
+                           .items = c->items,
+                           .slots = slots,
+                           .at = watchdog_progress(),
+                           .due = c->due,
+                           .n_items = c->n,
+                           .n_slots = c->n_slots,
+                           .format = (int32_t)r->p->rule->time_format,
+                           .ends = c->ends,
+                           .timers = r->p->spec->on_timer != FN_NONE};
     map_fini(&c->by_key);
-    if (c->fn == FN_NONE) {      /* timers of an older text of the rule, which has no on_timer now: they are over */
+    if (c->fn == FN_NONE) { /* timers of an older text of the rule, which has no on_timer now: they are over */
         save_slots(r, c, c->n);
         return 0;
     }
     int rc = script_call(r->s->script, c->timers ? r->entry_timer : r->entry_row, c->fn, &call);
-    if (rc == ERR_SCRIPT) {      /* the driver itself failed: nothing was done, and the rows are counted as errors */
+    if (rc == ERR_SCRIPT) { /* the driver itself failed: nothing was done, and the rows are counted as errors */
         eval_errors_t errors = {.count = c->n};
         const char *text = script_error(r->s->script);
         memcpy(errors.first, text, strnlen(text, sizeof errors.first - 1));
@@ -290,8 +298,12 @@ static void add_timer(run_t *r, chunk_t *c, const key_due_t *due) {
     uint32_t slot = add_slot(r, c, due->key, due->entry);
     key_view_cancel(&c->slots[slot].view, due->timer.name);
     c->taken[c->n] = due->entry;
-    c->items[c->n++] = (process_item_t){.time = due->timer.at, .wm = due->timer.at, .row = 0, .slot = slot,
-                                        .name = due->timer.name.s, .name_len = (uint32_t)due->timer.name.len};
+    c->items[c->n++] = (process_item_t){.time = due->timer.at,
+                                        .wm = due->timer.at,
+                                        .row = 0,
+                                        .slot = slot,
+                                        .name = due->timer.name.s,
+                                        .name_len = (uint32_t)due->timer.name.len};
 }
 
 /* Timers due by `limit`, in (time, key, name) order. A key's second timer waits for the next chunk: what the first does
@@ -359,10 +371,10 @@ static int refused(run_t *r, const store_entry_t *e) {
 
 static uint32_t row_slot(run_t *r, chunk_t *c, uint32_t row, int *out) {
     slice_t key = row_key(r, row);
-    uintptr_t found = (uintptr_t)map_get(&c->by_key, key.s, key.len);
+    const slot_t *found = map_get(&c->by_key, key.s, key.len);
     *out = 0;
     if (found)
-        return (uint32_t)(found - 1);
+        return (uint32_t)(found - c->slots);
     store_entry_t *e = keystate_get(r->p->keys, key);
     if (refused(r, e)) {
         *out = 1;

@@ -19,20 +19,20 @@ void process_free(process_t *p);
 int process_run(process_t *p, step_t *s, const stream_t *in, result_t *out);
 void process_rebuild(process_t *p);
 
-size_t process_keys(const process_t *p);         /* keys with state or timers */
-size_t process_waiting(const process_t *p);      /* rows that wait for their event time */
-etime_t process_next(process_t *p);              /* next thing that event time brings; ETIME_MAX: nothing */
+size_t process_keys(const process_t *p);    /* keys with state or timers */
+size_t process_waiting(const process_t *p); /* rows that wait for their event time */
+etime_t process_next(process_t *p);         /* next thing that event time brings; ETIME_MAX: nothing */
 
 /* ---- what a call hands to scripts/process.lua, where the structs are repeated ---- */
 typedef struct process_item {
-    int64_t time;                /* of the row, or of the timer */
-    int64_t wm;                  /* timers up to here fire before this item */
+    int64_t time; /* of the row, or of the timer */
+    int64_t wm;   /* timers up to here fire before this item */
     uint32_t row, slot;
-    const char *name;            /* of the timer */
+    const char *name; /* of the timer */
     uint32_t name_len, spare;
 } process_item_t;
 
-typedef struct process_slot {    /* a key of this call */
+typedef struct process_slot { /* a key of this call */
     const char *state;
     uint32_t len, spare;
 } process_slot_t;
@@ -41,14 +41,14 @@ typedef struct process_call {
     const batch_t *rows;
     const process_item_t *items;
     const process_slot_t *slots;
-    volatile int32_t *at;        /* the driver says which item it is at: each has the budget for itself */
-    int64_t due;                 /* stop before an item whose wm reaches this */
+    volatile int32_t *at; /* the driver says which item it is at: each has the budget for itself */
+    int64_t due;          /* stop before an item whose wm reaches this */
     uint32_t n_items, n_slots;
-    int32_t format;              /* of timestamps in emitted rows */
-    int32_t ends;                /* the end of bounded input: timers set now do not fire */
-    int32_t timers;              /* the rule has an on_timer */
-    uint32_t done;               /* out: items that ran */
-    const char *out;             /* out: answers, see process_answer */
+    int32_t format;  /* of timestamps in emitted rows */
+    int32_t ends;    /* the end of bounded input: timers set now do not fire */
+    int32_t timers;  /* the rule has an on_timer */
+    uint32_t done;   /* out: items that ran */
+    const char *out; /* out: answers, see process_answer */
     uint64_t out_len;
 } process_call_t;
 

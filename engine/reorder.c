@@ -10,27 +10,27 @@ struct reorder {
     const order_item_t *order;
     uint32_t n_order;
     const names_t *needs;
-    store_entry_t **heap;        /* min-heap by entry key, which sorts as the rows do */
+    store_entry_t **heap; /* min-heap by entry key, which sorts as the rows do */
     size_t n, cap;
-    buf_t pack;                  /* scratch */
+    buf_t pack; /* scratch */
 };
 
 #define RELEASE_NEVER UINT32_MAX
 
-typedef struct turn {            /* a row on its way out of this step */
-    uint32_t release;            /* index of the watermark that lets it go */
-    uint32_t row;                /* of the input batch, or of the packs */
+typedef struct turn { /* a row on its way out of this step */
+    uint32_t release; /* index of the watermark that lets it go */
+    uint32_t row;     /* of the input batch, or of the packs */
     etime_t time;
-    slice_t key;                 /* s == NULL: not made yet */
+    slice_t *key; /* s == NULL: not made yet; for ties alone */
     int stored;
 } turn_t;
 
-typedef struct passage {         /* one run of reorder_run */
+typedef struct passage { /* one run of reorder_run */
     reorder_t *r;
     step_t *s;
     const rule_t *rule;
     const stream_t *in;
-    int from;                    /* column "_from" of the input, or -1 */
+    int from; /* column "_from" of the input, or -1 */
     turn_t *turns;
     size_t cap;
     uint32_t n_turns;
@@ -87,15 +87,15 @@ static void key_count(buf_t *b, uint32_t n) {
         buf_add_char(b, (char)(n >> shift));
 }
 
-static slice_t turn_key(const passage_t *p, turn_t *t) {
-    if (!t->key.s) {
+static slice_t turn_key(const passage_t *p, const turn_t *t) {
+    if (!t->key->s) {
         buf_t b = {0};
         key_write(&b, p, t->row);
         key_count(&b, UINT32_MAX);
-        t->key = (slice_t){arena_dup(p->s->arena, b.s, b.len), b.len};
+        *t->key = (slice_t){arena_dup(p->s->arena, b.s, b.len), b.len};
         buf_fini(&b);
     }
-    return t->key;
+    return *t->key;
 }
 
 static int key_compare(slice_t a, slice_t b) {
@@ -111,7 +111,7 @@ static int entry_before(const store_entry_t *a, const store_entry_t *b) {
 }
 
 static void heap_push(reorder_t *r, store_entry_t *e) {
-    mem_grow(&r->heap, &r->cap, r->n + 1, sizeof *r->heap);
+    mem_grow(&r->heap, &r->cap, r->n + 1, sizeof(void *));
     size_t i = r->n++;
     for (; i > 0 && entry_before(e, r->heap[(i - 1) / 2]); i = (i - 1) / 2)
         r->heap[i] = r->heap[(i - 1) / 2];
@@ -165,6 +165,12 @@ etime_t reorder_next(const reorder_t *r) { return r->n ? key_time(entry_key(r->h
 
 /* ---- when each row's turn comes ---- */
 
+static slice_t *new_key(const passage_t *p, slice_t key) {
+    slice_t *out = arena_array(p->s->arena, slice_t, 1);
+    *out = (slice_t){key.s ? arena_dup(p->s->arena, key.s, key.len) : NULL, key.len};
+    return out;
+}
+
 /* First watermark from index `from` on that reaches t. */
 static uint32_t first_reaching(const stream_t *in, uint32_t from, etime_t t) {
     uint32_t lo = from, hi = in->n_marks;
@@ -191,7 +197,10 @@ static void take_fresh(passage_t *p) {
             step_late(p->s, p->rule, in->batch, row, o->tick);
             continue;
         }
-        p->turns[p->n_turns++] = (turn_t){.release = first_reaching(in, mark, o->time), .row = row, .time = o->time};
+        p->turns[p->n_turns++] = (turn_t){.release = first_reaching(in, mark, o->time),
+                                          .row = row,
+                                          .time = o->time,
+                                          .key = new_key(p, (slice_t){NULL, 0})};
     }
 }
 
@@ -211,8 +220,8 @@ static void take_stored(passage_t *p) {
         mark = first_reaching(p->in, mark, time);
         mem_grow(&p->turns, &p->cap, p->n_turns + 1, sizeof *p->turns);
         mem_grow(&packs, &packs_cap, p->n_packs + 1, sizeof *packs);
-        p->turns[p->n_turns++] = (turn_t){.release = mark, .row = p->n_packs, .time = time, .stored = 1,
-                                          .key = {arena_dup(p->s->arena, key.s, key.len), key.len}};
+        p->turns[p->n_turns++] =
+            (turn_t){.release = mark, .row = p->n_packs, .time = time, .stored = 1, .key = new_key(p, key)};
         packs[p->n_packs++] = (slice_t){arena_dup(p->s->arena, value.s, value.len), value.len};
         store_del(r->space, e);
     }
@@ -222,7 +231,7 @@ static void take_stored(passage_t *p) {
 }
 
 static int turn_compare(const void *va, const void *vb, void *ctx) {
-    turn_t *a = (turn_t *)(uintptr_t)va, *b = (turn_t *)(uintptr_t)vb;
+    const turn_t *a = va, *b = vb;
     const passage_t *p = ctx;
     if (a->release != b->release)
         return a->release < b->release ? -1 : 1;

@@ -19,6 +19,6 @@ void reorder_rebuild(reorder_t *r);
  * input's watermarks. Late rows go to step_late and nowhere else. The batch lives in the step's arena. */
 void reorder_run(reorder_t *r, step_t *s, const rule_t *rule, const stream_t *in, stream_t *out);
 
-size_t reorder_waiting(const reorder_t *r);      /* rows in the store */
-etime_t reorder_next(const reorder_t *r);        /* event time of the first of them; ETIME_MAX: none */
+size_t reorder_waiting(const reorder_t *r); /* rows in the store */
+etime_t reorder_next(const reorder_t *r);   /* event time of the first of them; ETIME_MAX: none */
 #endif

@@ -70,8 +70,8 @@ void rowpack_write(buf_t *b, const batch_t *rows, uint32_t row, const names_t *n
 /* Reading: columns are found by name, starting where the last pack had the same one. */
 typedef struct unpacking {
     arena_t *arena;
-    uint32_t n;                  /* rows */
-    int fixed;                   /* names outside the list are dropped, but for provenance */
+    uint32_t n; /* rows */
+    int fixed;  /* names outside the list are dropped, but for provenance */
     const char **names;
     uint32_t *lens;
     cell_t **cells;
@@ -86,10 +86,10 @@ static cell_t *add_column(unpacking_t *u, const char *name, uint32_t len) {
         const char **names = arena_array(u->arena, const char *, cap);
         uint32_t *lens = arena_array(u->arena, uint32_t, cap);
         cell_t **cells = arena_array(u->arena, cell_t *, cap);
-        if (u->n_columns) {
-            memcpy(names, u->names, sizeof *names * u->n_columns);
-            memcpy(lens, u->lens, sizeof *lens * u->n_columns);
-            memcpy(cells, u->cells, sizeof *cells * u->n_columns);
+        for (uint32_t i = 0; i < u->n_columns; i++) {
+            names[i] = u->names[i];
+            lens[i] = u->lens[i];
+            cells[i] = u->cells[i];
         }
         u->names = names;
         u->lens = lens;
@@ -160,8 +160,15 @@ static batch_t *finish(unpacking_t *u, const origin_t *origins, const uint32_t *
     for (uint32_t i = 0; i < u->n_columns; i++)
         columns[i] = (column_t){.cells = u->cells[i], .map = iota};
     batch_t *b = arena_array(u->arena, batch_t, 1);
-    *b = (batch_t){.n = u->n, .n_origins = u->n, .n_columns = u->n_columns, .open = (uint32_t)open, .origin = iota,
-                   .sub = sub, .origins = origins, .columns = columns, .names = u->names};
+    *b = (batch_t){.n = u->n,
+                   .n_origins = u->n,
+                   .n_columns = u->n_columns,
+                   .open = (uint32_t)open,
+                   .origin = iota,
+                   .sub = sub,
+                   .origins = origins,
+                   .columns = columns,
+                   .names = u->names};
     return b;
 }
 
@@ -197,12 +204,14 @@ static column_t merge_column(arena_t *a, const batch_t *fresh, const batch_t *pa
     for (uint32_t i = 0; i < out->n; i++) {
         const batch_t *b = picks[i].packed ? packed : fresh;
         int column = picks[i].packed ? of_packed : of_fresh;
-        cells[i] = column >= 0 ? *batch_cell(b, (uint32_t)column, picks[i].row) : batch_lookup(b, name, len, picks[i].row);
+        cells[i] =
+            column >= 0 ? *batch_cell(b, (uint32_t)column, picks[i].row) : batch_lookup(b, name, len, picks[i].row);
     }
     return (column_t){cells, out->origin};
 }
 
-static void merge_columns(arena_t *a, const batch_t *fresh, const batch_t *packed, const row_pick_t *picks, batch_t *out) {
+static void merge_columns(arena_t *a, const batch_t *fresh, const batch_t *packed, const row_pick_t *picks,
+                          batch_t *out) {
     const char **names = arena_array(a, const char *, packed->n_columns + fresh->n_columns);
     uint32_t n = packed->n_columns;
     for (uint32_t i = 0; i < n; i++)

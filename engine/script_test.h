@@ -6,9 +6,9 @@
 #define ANANAS_SCRIPT_TEST_H
 
 typedef struct script_test {
-    char *const *paths;          /* specs and folders; none: the folder of the rules */
+    char *const *paths; /* specs and folders; none: the folder of the rules */
     int n_paths;
-    const char *config;          /* or NULL */
+    const char *config; /* or NULL */
     const char *rules;
     int coloured;
 } script_test_t;

@@ -50,7 +50,7 @@ local function new_context(kind)
 end
 
 local function milliseconds(v, what)
-    local ms = v
+    local ms
     if type(v) == "string" then
         local why
         ms, why = check.duration_ms(v)

@@ -109,10 +109,10 @@ local function run_busted(specs, counts, coloured)
     _G.arg = { "--config-file=" .. config, "--output=ananas.test.report", "--pattern=_spec%.lua$", "--keep-going", unpack(specs) }
     _G.arg[0] = "ananas test"
     local exit = os.exit
-    os.exit = function() error("end", 0) end
+    rawset(os, "exit", function() error("end", 0) end)
     local chunk = assert(loadstring("require 'busted.runner'({ standalone = false })", "@ananas test"))
     local ok, problem = xpcall(chunk, function(e) return e ~= nil and debug.traceback(tostring(e), 2) or nil end)
-    os.exit = exit
+    rawset(os, "exit", exit)
     if not ok and problem and counts.passed + counts.failed == 0 then
         io.stderr:write("ananas test: ", problem, "\n")
         counts.failed = counts.failed + 1
