@@ -9,7 +9,7 @@ local bytecode = require "bytecode"
 local flow = {}
 
 -- What one analysis may cost, in instructions looked at; beyond, the answer is "all".
-local BUDGET = 100000
+local BUDGET = 10000
 local MAX_ATOMS = 12
 local MAX_DEPTH = 20
 
@@ -275,6 +275,19 @@ function run:call_word(word, args, line)
     return other
 end
 
+-- What a loaded function captured, as a function of the upvalue's number.
+function run:captured(fn)
+    local upvalue = self.captures[fn]
+    if not upvalue then
+        upvalue = function(i)
+            local _, v = debug.getupvalue(fn, i)
+            return known(self, v)
+        end
+        self.captures[fn] = upvalue
+    end
+    return upvalue
+end
+
 function run:call_atom(atom, args, line, more)
     local kind = atom.kind
     if kind == "closure" then return self:enter(atom.owner, atom.proto, atom.upvalue, args, atom.assign) end
@@ -284,13 +297,7 @@ function run:call_atom(atom, args, line, more)
         if word then return self:call_word(word, args, line) end
         if self.is_user(atom.v) then
             local proto = bytecode.read(atom.v)
-            if proto then
-                local fn = atom.v
-                return self:enter(fn, proto, function(i)
-                    local _, v = debug.getupvalue(fn, i)
-                    return known(self, v)
-                end, args)
-            end
+            if proto then return self:enter(atom.v, proto, self:captured(atom.v), args) end
         end
     end
     if kind ~= "string_method" and not (kind == "column") then self:impure() end
@@ -322,6 +329,14 @@ end
 -- owner: the loaded function that the prototype is, or is inside of. upvalue(i) gives what it captured, assign(i, v) changes it.
 function run:enter(owner, proto, upvalue, args, assign)
     local key = key_of(args)
+    -- The same call says the same as long as no captured local holds anything new.
+    local seen = self.answers[upvalue]
+    if not seen then
+        seen = {}
+        self.answers[upvalue] = seen
+    end
+    local earlier = seen[key]
+    if earlier and earlier.epoch == self.epoch then return earlier.value end
     local active = self.active[proto]
     if not active then
         active = {}
@@ -348,6 +363,7 @@ function run:enter(owner, proto, upvalue, args, assign)
     self.source = source
     self.depth = self.depth - 1
     active[key] = nil
+    seen[key] = { epoch = self.epoch, value = f.returns or other }
     return f.returns or other
 end
 
@@ -363,6 +379,7 @@ function frame:share(slot, v)
     if joined ~= self.shared[slot] then
         self.shared[slot] = joined
         self.changed = (self.changed or 0) + 1
+        self.run.epoch = self.run.epoch + 1
     end
 end
 
@@ -644,14 +661,11 @@ function flow.analyse(f, parameters, settings)
         return out
     end
     local self = setmetatable({ out = out, words = settings.words, lookup = settings.lookup, is_user = settings.is_user, atoms = {},
-        active = {}, steps = 0, depth = 0, gap = proto.gap }, run)
+        active = {}, answers = {}, captures = {}, epoch = 0, steps = 0, depth = 0, gap = proto.gap }, run)
     local args = {}
     for i, role in ipairs(parameters) do args[i] = roles[role] end
     local ok, why = pcall(function()
-        return self:enter(f, proto, function(i)
-            local _, v = debug.getupvalue(f, i)
-            return known(self, v)
-        end, args)
+        return self:enter(f, proto, self:captured(f), args)
     end)
     if not ok then
         if why ~= GIVE_UP then error(why, 0) end
