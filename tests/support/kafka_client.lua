@@ -147,6 +147,9 @@ const char *rd_kafka_topic_result_name(const rd_kafka_topic_result_t *);
 ]]
 
 local rd = ffi.load "librdkafka.so.1"
+-- Its threads may outlive the Lua state at the end of a process: the library must never be unmapped under them.
+ffi.cdef "void *dlopen(const char *name, int flags);"
+ffi.C.dlopen("librdkafka.so.1", 0x1002)   -- RTLD_NOW | RTLD_NODELETE
 
 local PRODUCER, CONSUMER = 0, 1
 local EVENT_DR, EVENT_ERROR = 1, 8

@@ -85,7 +85,7 @@ def lines(count, seed, tidy):
     if not tidy:
         for i in rng.sample(range(count), count // 200):
             arrival, number, time = arrivals[i]
-            arrivals[i] = (time + 9000 + rng.random() * 60000, number, time)
+            arrivals[i] = (time + 40000 + rng.random() * 60000, number, time)
     arrivals.sort()
     offsets = [0] * PARTITIONS
     for _, number, time in arrivals:

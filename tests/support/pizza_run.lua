@@ -1,0 +1,156 @@
+-- The pizza rules through a real broker: topics of their own, orders from tests/support/orders.py, what must come out by
+-- tests/support/pizza_reference.py, and what did come out, as multisets of one-line texts.
+--
+--   local run = pizza_run.new { orders = 20000, seed = 1 }    -- makes topics, writes the orders into them
+--   local engine = run:start()                                -- build/ananas run, a process.lua process
+--   run:wait(60)                                              -- until the closing windows have been written
+--   local differences = run:differences()                     -- {} when output == reference
+--   run:close()
+--
+-- After the orders each partition gets one empty order an hour later, so that every window closes without a flush.
+
+local cjson = require "cjson"
+local client = require "tests.support.kafka_client"
+local kafka = require "tests.support.kafka"
+local process = require "tests.support.process"
+local replay = require "tests.support.replay"
+
+local Run = {}
+Run.__index = Run
+local M = {}
+
+local OUTPUTS = { "pizza_stream_out_filter", "pizza_stream_out_agg", "pizza_stream_out_agg_windows", "pizza_stream_out_trends" }
+local CLOSING = [[{"id":-1,"name":"closing","pizzas":[]}]]
+
+local config = [[
+kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s" }
+source "pizzas" {
+  topic      = "%s",
+  metadata   = { orderTimestamp = "timestamp" },
+  event_time = "orderTimestamp",
+  watermark  = "5s",
+}
+rules "rules"
+topics { partitions = 2, replication = 1 }
+commit_interval "%s"
+delivery "%s"
+]]
+
+local function write_orders(run, orders, seed)
+    local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s > orders.jsonl"):format(
+        replay.quote(replay.root), orders, seed))
+    assert(made.status == 0, made.stderr)
+    local out, last = assert(io.open(run.folder .. "/input.jsonl", "w")), 0
+    local producer = client.producer(run.broker.bootstrap, { ["linger.ms"] = 5 })
+    local function put(r)
+        producer:send { topic = run.topic, partition = r.partition, key = r.key, value = r.payload, timestamp = r.ts }
+    end
+    for line in io.lines(run.folder .. "/orders.jsonl") do
+        local r = replay.decode(line)
+        if r.payload == replay.null then r.payload = nil end
+        if r.ts and r.ts ~= replay.null then   -- a broker stamps every record, so there are none without
+            out:write(line, "\n")
+            last = math.max(last, r.ts)
+            put(r)
+        end
+    end
+    for partition = 0, 2 do
+        local r = { topic = "pizzas", partition = partition, offset = 10000000, ts = last + 3600000, key = "{}", payload = CLOSING }
+        out:write(cjson.encode(r), "\n")
+        put(r)
+    end
+    out:close()
+    producer:flush(60)
+    producer:close()
+    local ran = replay.shell(run.folder, ("python3 %s/tests/support/pizza_reference.py input.jsonl expected.jsonl"):format(
+        replay.quote(replay.root)))
+    assert(ran.status == 0, ran.stderr)
+end
+
+-- One text per record, the same for the reference and for the broker: topic, time, key, value.
+local function text_of(topic, ts, key, value)
+    return table.concat({ topic, ("%d"):format(ts), replay.canonical(key), replay.canonical(value) }, "\t")
+end
+
+function M.new(o)
+    local run = setmetatable({ broker = o.broker or kafka.shared(), folder = replay.folder() }, Run)
+    run.prefix = kafka.name(o.name or "pizza") .. "_"
+    run.topic, run.group = run.prefix .. "pizzas", run.prefix .. "group"
+    local rules = replay.read(replay.root .. "/rules/pizza.lua"):gsub('"pizza_stream_out', '"' .. run.prefix .. "pizza_stream_out")
+    assert(os.execute("mkdir -p " .. replay.quote(run.folder .. "/rules")) == 0)
+    replay.write(run.folder .. "/rules/pizza.lua", rules)
+    replay.write(run.folder .. "/ananas.lua", config:format(run.broker.bootstrap, run.group, run.topic,
+        o.commit_interval or "100ms", o.delivery or "exactly_once"))
+    client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = 3 } })
+    write_orders(run, o.orders or 20000, o.seed or "1")
+    run.expected = {}
+    for line in io.lines(run.folder .. "/expected.jsonl") do
+        local r = replay.decode(line)
+        if r.counts then
+            run.counts = r.counts
+        elseif r.raw then
+            run.expected["dead\t" .. r.raw] = (run.expected["dead\t" .. r.raw] or 0) + 1
+        else
+            local text = text_of(r.topic, r.ts, r.key, r.value)
+            run.expected[text] = (run.expected[text] or 0) + 1
+        end
+    end
+    return run
+end
+
+function Run:start(environment)
+    return process.spawn { replay.binary, "run", "-c", self.folder .. "/ananas.lua", env = environment, cwd = self.folder }
+end
+
+-- Committed offsets at the ends of the input: everything was read and committed.
+function Run:caught_up()
+    local ends = client.offsets(self.broker.bootstrap, self.topic)
+    local committed = client.committed(self.broker.bootstrap, self.group, self.topic)
+    for partition = 0, 2 do
+        if (committed[partition] or -1) < ends[partition][2] then return false end
+    end
+    return true
+end
+
+function Run:wait(seconds)
+    assert(process.eventually(seconds, function() return self:caught_up() end, 0.3), "the input was not read to its end in time")
+end
+
+local function read(run, topic)
+    return client.read(run.broker.bootstrap, { topic = topic, timeout = 30, isolation = "read_committed" })
+end
+
+-- Output as it is on the broker now: text -> count.
+function Run:output()
+    local found = {}
+    for _, topic in ipairs(OUTPUTS) do
+        for _, r in ipairs(read(self, self.prefix .. topic)) do
+            local text = text_of(topic, r.timestamp, replay.decode(r.key), replay.decode(r.value))
+            found[text] = (found[text] or 0) + 1
+        end
+    end
+    for _, r in ipairs(read(self, self.topic .. ".dead-letters")) do
+        local text = "dead\t" .. r.value
+        found[text] = (found[text] or 0) + 1
+    end
+    return found
+end
+
+-- Lines "-1 text" (missing) and "+1 text" (too many); missing_only leaves the latter out.
+function Run:differences(missing_only)
+    local found, out = self:output(), {}
+    for text, n in pairs(self.expected) do
+        local have = found[text] or 0
+        if have < n then out[#out + 1] = ("%d  %s"):format(have - n, text) end
+    end
+    for text, n in pairs(found) do
+        local want = self.expected[text] or 0
+        if n > want and not missing_only then out[#out + 1] = ("+%d  %s"):format(n - want, text) end
+    end
+    table.sort(out)
+    return out
+end
+
+function Run:close() replay.remove(self.folder) end
+
+return M
