@@ -206,13 +206,13 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
     batch_t *b = arena_array(s->arena, batch_t, 1);
     *b =
         (batch_t){.n = n, .n_origins = n, .open = 1, .origin = batch_iota(s->arena, n), .sub = sub, .origins = origins};
+    column_t *columns = arena_array(s->arena, column_t, 1);
+    const char **names = arena_array(s->arena, const char *, 1);
+    b->columns = columns;
+    b->names = names;
     if (rule->provenance) {
-        column_t *columns = arena_array(s->arena, column_t, 1);
-        const char **names = arena_array(s->arena, const char *, 1);
         columns[0] = explain_column(s, in, e, n);
         names[0] = EXPLAIN_COLUMN;
-        b->columns = columns;
-        b->names = names;
         b->n_columns = 1;
     }
     return b;
