@@ -63,7 +63,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib demo test test-faults test-page bench fuzz lint format asan tsan clang kafka install uninstall deb clean help FORCE
+.PHONY: all lib demo test test-faults test-page bench bench-patterns fuzz lint format asan tsan clang kafka install uninstall deb clean help FORCE
 
 ## all: build the program build/ananas and the library the unit specs drive
 all: $(BINARY) lib
@@ -127,6 +127,10 @@ test-page: $(BINARY) lib build/.packages-test build/.packages-page build/kafka/c
 ## bench: the measurements of tests/bench/README.md, as one table
 bench: $(BINARY) lib build/.packages-test build/.packages-bench build/kafka/classpath
 	@ANANAS_OUT=$(OUT) tests/bench/run $(BENCH)
+
+## bench-patterns: rows per second and memory of row patterns (ROWS, default a million)
+bench-patterns: $(BINARY)
+	@ANANAS_OUT=$(OUT) luajit tests/bench/patterns.lua $(ROWS)
 
 ## fuzz: the fuzzers of tests/fuzz, SECONDS each (default 60)
 fuzz: lib build/.packages-lint
