@@ -158,6 +158,30 @@ describe("store", function()
         assert.same({ "", "a", "a\0", "ab", "b", "\255" }, keys)
     end)
 
+    it("sorts any keys by their bytes", function()
+        math.randomseed(SEED or 1)
+        for round = 1, 30 do
+            local space, model = lib.store_space(s, "sort " .. round), {}
+            local prefix = ("\0p"):rep(math.random(0, 5))
+            for _ = 1, 200 do
+                local bytes = {}
+                for i = 1, math.random(0, 12) do bytes[i] = string.char(math.random() < 0.7 and math.random(0, 2) or math.random(0, 255)) end
+                local key = prefix .. table.concat(bytes)
+                if lib.store_get(space, key, #key) == nil then model[#model + 1] = key end
+                set(space, key, key)
+            end
+            table.sort(model, function(a, b) return a < b end)
+            local out, keys = ffi.new "store_entry_t **[1]", {}
+            for i = 0, tonumber(lib.space_sorted(space, out)) - 1 do keys[i + 1] = engine.text(lib.entry_key(out[0][i])) end
+            lib.mem_free(out[0])
+            assert.same(model, keys)
+            local written = {}
+            for i, change in ipairs(dirty(s)) do written[i] = change[2] end
+            assert.same(model, written)
+            lib.store_commit(s)
+        end
+    end)
+
     it("is full from its bound on, and not when entries have gone", function()
         local small = lib.store_new(2000)
         local a = lib.store_space(small, "a")
