@@ -12,13 +12,15 @@
 #define EXPLAIN_COLUMN "_explain" /* provenance, see op.h */
 #define TOPIC_NONE (-1)           /* origin of a row that no single record made (a window, a match) */
 
+enum { ORIGIN_PARTIAL = 1 }; /* a window that was cut at its beginning, when a reload handed it over */
+
 typedef struct origin {
     etime_t time;   /* event time */
     int64_t offset; /* of the record; for derived rows a number that keeps their order */
     int32_t topic;  /* index into the task's topic names, which are sorted by name; TOPIC_NONE */
     int32_t partition;
     uint32_t tick; /* which input event of this step it belongs to, see stream.h */
-    uint32_t spare;
+    uint32_t flags;          /* ORIGIN_... */
     slice_t key;   /* the record's key as it came; s == NULL: none */
     slice_t value; /* the record's value as it came (validated JSON object); s == NULL for derived rows */
 } origin_t;

@@ -1,15 +1,20 @@
 #include "group_run.h"
 #include "mem.h"
 
-/* The number of the next window row stands beside the groups, under a key shorter than any of theirs. */
-#define SEQUENCE_KEY "seq"
+/* The numbers of the next window row and of the next chunk stand beside the groups, under a key shorter than any of theirs. */
+#define NUMBERS_KEY "seq"
 #define TIME_KEY 8
 
 group_t *group_new(const rule_t *rule, store_t *store) {
     group_t *g = mem_zalloc(sizeof *g);
     char *name = mem_printf("%s/%s/group", rule->name, rule->state_hash);
     g->rule = rule;
+    g->begin = ETIME_MIN;
+    g->until = ETIME_MAX;
     g->space = store_space(store, name);
+    mem_free(name);
+    name = mem_printf("%s/%s/group-rows", rule->name, rule->state_hash);
+    g->chunks.space = store_space(store, name);
     g->aggregate = aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
     g->counting = aggregate_only_counts(g->aggregate) && !rule->early;
     mem_free(name);
@@ -41,6 +46,26 @@ void group_rebuild(group_t *g) {
         else
             group_pane_index(g, e, &h);
     }
+}
+
+void group_leave(group_t *g, etime_t until) {
+    g->until = until;
+}
+
+void group_enter(group_t *g, etime_t begin) {
+    g->begin = begin;
+}
+
+const uint8_t *group_left(const group_t *g) {
+    return g->left;
+}
+
+etime_t group_last_end(const group_t *g) {
+    etime_t last = g->panes.n ? g->panes.at[g->panes.n - 1]->span.end : ETIME_MIN;
+    for (map_slot_t *slot = map_next(&g->sessions.chains, NULL); slot; slot = map_next(&g->sessions.chains, slot))
+        for (const session_t *x = ((const chain_t *)slot->value)->first; x; x = x->next)
+            last = x->span.end > last ? x->span.end : last;
+    return last;
 }
 
 size_t group_open_windows(const group_t *g) {
@@ -129,6 +154,11 @@ store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t
 void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row) {
     blob_t b = blob_of_entry(p->g->space, e);
     aggregate_add(p->g->aggregate, &b, &p->context, row);
+    if (b.len < ROWLOG_CHUNK || !aggregate_spill(p->g->aggregate, &b, &p->g->chunks))
+        return;
+    group_head_t h = group_head(e);
+    h.flags |= GROUP_SPILLED;
+    group_set_head(p->g->space, e, &h);
 }
 
 fate_t *group_fate(group_pass_t *p, store_entry_t *e) {
@@ -147,6 +177,8 @@ void group_drop(group_pass_t *p, store_entry_t *e) {
     if (f)
         f->entry = NULL;
     entry_set_tag(e, NULL);
+    if (group_head(e).flags & GROUP_SPILLED)
+        aggregate_drop(p->g->aggregate, entry_value(e).s, &p->g->chunks);
     store_del(p->g->space, e);
 }
 
@@ -160,10 +192,19 @@ static void fill_group_cells(group_pass_t *p, const store_entry_t *e, cell_t *ou
         out[i] = cell_load(&r);
 }
 
+/* The first window of a version that took over, where it does not begin on a boundary of its own. */
+static int group_is_cut(const group_t *g, span_t span) {
+    window_iter_t it;
+    if (span.start != g->begin || g->rule->window.kind != WINDOW_TUMBLE)
+        return 0;
+    window_first(&it, &g->rule->window, span.start);
+    return it.span.start != span.start;
+}
+
 int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched) {
     group_t *g = p->g;
     span_t span = group_head(e).span;
-    origin_t origin = {.time = span.end - 1, .topic = TOPIC_NONE, .tick = tick};
+    origin_t origin = {.time = span.end - 1, .topic = TOPIC_NONE, .tick = tick, .flags = group_is_cut(g, span) ? ORIGIN_PARTIAL : 0};
     cell_t *cells;
     candidate_t *c = outcome_add(&p->outcome, what, group_fate(p, e), &origin, 0, &cells);
     c->set = set;
@@ -190,10 +231,22 @@ void group_late(group_pass_t *p, uint32_t row) {
 
 /* --- one run --- */
 
-static void read_sequence(group_pass_t *p) {
-    store_entry_t *e = store_get(p->g->space, SEQUENCE_KEY, strlen(SEQUENCE_KEY));
-    if (e && entry_value(e).len == sizeof p->sequence)
-        memcpy(&p->sequence, entry_value(e).s, sizeof p->sequence);
+typedef struct numbers {
+    uint64_t sequence, chunk;
+} numbers_t;
+
+static numbers_t read_numbers(const group_t *g) {
+    numbers_t n = {0};
+    store_entry_t *e = store_get(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY));
+    if (e && entry_value(e).len == sizeof n)
+        memcpy(&n, entry_value(e).s, sizeof n);
+    return n;
+}
+
+static void write_numbers(group_t *g, const numbers_t *before, uint64_t sequence) {
+    numbers_t n = {sequence, g->chunks.next};
+    if (n.sequence != before->sequence || n.chunk != before->chunk)
+        entry_set(g->space, store_put(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY), NULL), &n, sizeof n);
 }
 
 /* What was written is part of the state; a fate ends with its step. */
@@ -202,7 +255,7 @@ static void settle(group_pass_t *p) {
         if (!f->entry)
             continue;
         group_head_t h = group_head(f->entry);
-        uint32_t flags = (h.flags & GROUP_FIRED) | f->flags;
+        uint32_t flags = (h.flags & GROUP_STATE_FLAGS) | f->flags;
         if (flags != h.flags) {
             h.flags = flags;
             group_set_head(p->g->space, f->entry, &h);
@@ -281,19 +334,24 @@ static void report_errors(group_pass_t *p) {
 
 int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
     group_pass_t p = {.g = g, .s = s, .wm = in->wm_before};
-    p.context = (agg_context_t){.rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script};
+    p.context = (agg_context_t){.rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script,
+                                .chunks = &g->chunks};
     g->run++;
+    if (g->until != ETIME_MAX) {
+        g->left = arena_array(s->arena, uint8_t, in->batch->n + 1);
+        memset(g->left, 0, in->batch->n);
+    }
     *out = (result_t){0};
-    read_sequence(&p);
-    uint64_t sequence = p.sequence;
+    numbers_t numbers = read_numbers(g);
+    p.sequence = numbers.sequence;
+    g->chunks.next = numbers.chunk;
     int status = prepare(&p);
     if (status == 0)
         status = g->rule->window.kind == WINDOW_RECORD ? group_record_rows(&p) : walk(&p, in);
     if (status == 0)
         status = outcome_decide(&p.outcome, s, &p.sequence, out);
     settle(&p);
-    if (p.sequence != sequence)
-        entry_set(g->space, store_put(g->space, SEQUENCE_KEY, strlen(SEQUENCE_KEY), NULL), &p.sequence, sizeof p.sequence);
+    write_numbers(g, &numbers, p.sequence);
     if (status == 0)
         report_errors(&p);
     return status;

@@ -122,6 +122,18 @@ uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick) {
     return row;
 }
 
+/* Between two versions of a rule: whose window is it? A tumbling one is cut where the new version begins. */
+static int belongs(const group_t *g, span_t *span) {
+    if (span->end > g->until)
+        return 0;
+    if (span->start >= g->begin)
+        return 1;
+    if (g->rule->window.kind != WINDOW_TUMBLE || span->end <= g->begin)
+        return 0;
+    span->start = g->begin;
+    return 1;
+}
+
 int group_pane_row(group_pass_t *p, uint32_t row) {
     group_t *g = p->g;
     etime_t t = batch_origin(p->context.rows, row)->time;
@@ -133,7 +145,7 @@ int group_pane_row(group_pass_t *p, uint32_t row) {
     int taken = 0, status = 0;
     window_iter_t it;
     for (int more = window_first(&it, &g->rule->window, t); more && status == 0; more = window_next(&it)) {
-        if (window_is_over(it.span.end, g->rule->lateness, p->wm))
+        if (window_is_over(it.span.end, g->rule->lateness, p->wm) || !belongs(g, &it.span))
             continue;
         taken = 1;
         status = add_to_pane(p, panes_open(&g->panes, it.span, window_is_over(it.span.end, 0, p->wm)), hash, row);

@@ -34,7 +34,10 @@ struct group {
     aggregate_t *aggregate;
     panes_t panes;
     sessions_t sessions;
+    rowlog_chunks_t chunks;      /* of long lists; the number is read at the start of a run */
     buf_t key, saved;            /* scratch */
+    etime_t begin, until;        /* see group_enter, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
+    uint8_t *left;               /* per row of this run */
     uint32_t run;                /* number of the current run: slots of others are void */
     int counting;                /* all aggregates are count(), and nothing else looks at a single row */
     uint32_t n_pending;
@@ -62,6 +65,8 @@ void group_key(const group_pass_t *p, uint32_t row, buf_t *out);
 /* An order-keeping prefix: 8 bytes that sort as the time does. */
 void group_time_key(buf_t *out, etime_t t);
 group_head_t group_head(const store_entry_t *e);
+/* Flags that say what the state is, not what became of its results. */
+#define GROUP_STATE_FLAGS ((uint32_t)(GROUP_FIRED | GROUP_SPILLED))
 void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h);
 /* The state of a new group under g->key, with the row's cells; NULL when there is no room (then it is counted). */
 store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row);

@@ -88,6 +88,13 @@ static void absorb(group_pass_t *p, session_t *x, session_t *other) {
     outcome_merge(&p->outcome, group_fate(p, other->entry), group_fate(p, x->entry));
     blob_t b = blob_of_entry(g->space, x->entry);
     aggregate_merge(g->aggregate, &b, entry_value(other->entry).s);
+    group_head_t theirs = group_head(other->entry), mine = group_head(x->entry);
+    if (theirs.flags & GROUP_SPILLED) {      /* what it refers to goes with its rows */
+        mine.flags |= GROUP_SPILLED;
+        group_set_head(g->space, x->entry, &mine);
+        theirs.flags &= ~(uint32_t)GROUP_SPILLED;
+        group_set_head(g->space, other->entry, &theirs);
+    }
     drop(p, other);
 }
 
@@ -148,6 +155,10 @@ int group_session_row(group_pass_t *p, uint32_t row) {
     session_t *x = sessions_of(&g->sessions, key);
     while (x && !touches(x, it.span))
         x = x->next;
+    if (!x && g->until != ETIME_MAX) { /* a version that leaves begins none */
+        g->left[row] = 1;
+        return 0;
+    }
     return x ? join(p, x, it.span, row) : begin(p, it.span, key, row);
 }
 
