@@ -11,7 +11,7 @@ rule.keys = {
     { name = "unnest", type = "unnest", doc = 'arrays that become rows: "pizzas[].toppings[] as topping"' },
     { name = "where", type = "function", doc = "function(r): keep the row?" },
     { name = "window", type = "window", doc = "tumble, hop, cumulate, session or record()" },
-    { name = "group_by", type = "names", doc = "columns that make a group" },
+    { name = "group_by", type = "names", single = true, doc = "columns that make a group" },
     { name = "aggregate", type = "aggregates", doc = "name = count(), sum(x), ..." },
     { name = "having", type = "function", doc = "function(g): keep the group?" },
     { name = "top", type = "top", doc = '{ n = 3, by = "nr desc" }: the first n groups of each window' },
