@@ -362,7 +362,31 @@ void aggregate_merge(aggregate_t *a, blob_t *b, const char *other) {
     }
 }
 
+/* --- long lists --- */
+
+static int keeps_rows(const aggregate_t *a, uint32_t i) {
+    return i == a->n ? a->provenance : a->specs[i].kind == AGG_LISTAGG || a->specs[i].kind == AGG_FOLD;
+}
+
+int aggregate_spill(const aggregate_t *a, blob_t *b, rowlog_chunks_t *chunks) {
+    int spilled = 0;
+    for (uint32_t i = 0; i <= a->n; i++)
+        if (keeps_rows(a, i))
+            spilled |= rowlog_spill(b, region_at(b->s, a->fixed, a->places[i].region), chunks);
+    return spilled;
+}
+
+void aggregate_drop(const aggregate_t *a, const char *state, rowlog_chunks_t *chunks) {
+    for (uint32_t i = 0; i <= a->n; i++)
+        if (keeps_rows(a, i))
+            rowlog_drop(region_bytes(state, region_at(state, a->fixed, a->places[i].region)), chunks->space);
+}
+
 /* --- results --- */
+
+static uint32_t read_log(const agg_context_t *c, slice_t log, slice_t **parts) {
+    return rowlog_read(log, c->chunks ? c->chunks->space : NULL, c->arena, parts);
+}
 
 static cell_t text_cell(aggregate_t *a, arena_t *arena) {
     cell_t c = cell_str(arena_dup(arena, a->text.s, a->text.len), a->text.len);
@@ -371,9 +395,9 @@ static cell_t text_cell(aggregate_t *a, arena_t *arena) {
     return c;
 }
 
-static cell_t join_list(aggregate_t *a, arena_t *arena, const agg_spec_t *spec, slice_t state) {
+static cell_t join_list(aggregate_t *a, const agg_context_t *c, const agg_spec_t *spec, slice_t state) {
     slice_t *parts;
-    uint32_t n = rowlog_read(state, arena, &parts);
+    uint32_t n = read_log(c, state, &parts);
     if (n == 0)
         return cell_null();
     buf_clear(&a->text);
@@ -382,7 +406,7 @@ static cell_t join_list(aggregate_t *a, arena_t *arena, const agg_spec_t *spec, 
             buf_add_str(&a->text, spec->separator);
         buf_add_slice(&a->text, parts[i]);
     }
-    return text_cell(a, arena);
+    return text_cell(a, c->arena);
 }
 
 /* Rows that one record unnested to stand at one position: said once. */
@@ -402,8 +426,7 @@ static cell_t join_positions(aggregate_t *a, arena_t *arena, const slice_t *part
 
 static int fold_value(const agg_context_t *c, uint32_t i, const agg_spec_t *spec, slice_t state, cell_t *out) {
     slice_t *packs;
-    char *copy = arena_dup(c->arena, state.s, state.len);
-    uint32_t n = rowlog_read((slice_t){copy, state.len}, c->arena, &packs);
+    uint32_t n = read_log(c, state, &packs);
     batch_t *rows = rowpack_read(c->arena, packs, n, &spec->fold_needs, c->topics, NULL);
     return script_fold(c->script, spec->fold, rows, c->arena, out, &c->errors[i]);
 }
@@ -432,7 +455,7 @@ static int region_value(aggregate_t *a, const agg_context_t *c, uint32_t i, slic
     case AGG_COUNT_DISTINCT: *out = cell_int((int64_t)distinct_count(state)); break;
     case AGG_QUANTILE: *out = quantile_cell(state, spec->q); break;
     case AGG_FOLD: return fold_value(c, i, spec, state, out);
-    default: *out = join_list(a, c->arena, spec, state);
+    default: *out = join_list(a, c, spec, state);
     }
     return 0;
 }
@@ -455,7 +478,7 @@ int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, 
     }
     if (status == 0 && a->provenance) {
         slice_t *parts, log = region_bytes(state, region_at(state, a->fixed, a->places[a->n].region));
-        uint32_t count = rowlog_read(log, c->arena, &parts);
+        uint32_t count = read_log(c, log, &parts);
         out[a->n] = join_positions(a, c->arena, parts, count);
     }
     return status;

@@ -10,7 +10,7 @@
  * aggregate_t is the layout for one rule and owns scratch memory: one thread at a time; aggregate_free. */
 #ifndef ANANAS_AGGREGATE_H
 #define ANANAS_AGGREGATE_H
-#include "blob.h"
+#include "rowlog.h"
 #include "script.h"
 
 typedef struct aggregate aggregate_t;
@@ -30,6 +30,7 @@ typedef struct agg_context {
     const char *const *topics;
     arena_t *arena;                  /* results live here */
     script_t *script;                /* for fold */
+    rowlog_chunks_t *chunks;         /* where long lists go; NULL: nowhere */
     eval_errors_t *errors;           /* per aggregate */
 } agg_context_t;
 
@@ -44,6 +45,9 @@ void aggregate_add(aggregate_t *a, blob_t *b, const agg_context_t *c, uint32_t r
 int aggregate_only_counts(const aggregate_t *a);
 void aggregate_add_count(const aggregate_t *a, blob_t *b, uint64_t n);
 void aggregate_merge(aggregate_t *a, blob_t *b, const char *other);
+/* Moves long lists out of the state: 1 when there was one. Then the group has to be dropped by aggregate_drop. */
+int aggregate_spill(const aggregate_t *a, blob_t *b, rowlog_chunks_t *chunks);
+void aggregate_drop(const aggregate_t *a, const char *state, rowlog_chunks_t *chunks);
 /* Values by name, then the provenance when asked for: cells that do not borrow from the state. 0 or ERR_RUNAWAY. */
 int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, cell_t *out);
 /* The same for a group whose rows are all here, in order, without any state. */

@@ -80,3 +80,14 @@ void region_set(blob_t *b, size_t at, const void *bytes, size_t len) {
     if (len)
         memmove(to, bytes, len);
 }
+
+void region_trim(blob_t *b, size_t at) {
+    header_t h = header_at(b->s, at);
+    size_t tail = at + BLOB_REGION + h.cap, less = h.cap - h.len;
+    if (less == 0)
+        return;
+    memmove(b->s + tail - less, b->s + tail, b->len - tail);
+    h.cap = h.len;
+    memcpy(b->s + at, &h, sizeof h);
+    blob_resize(b, b->len - less);
+}

@@ -32,4 +32,5 @@ char *region_extend(blob_t *b, size_t at, size_t more);
 void region_set(blob_t *b, size_t at, const void *bytes, size_t len);
 /* Shortens or lengthens (new bytes undefined) and returns the region's bytes. */
 char *region_resize(blob_t *b, size_t at, size_t len);
+void region_trim(blob_t *b, size_t at);      /* gives spare capacity back */
 #endif

@@ -14,7 +14,8 @@
 enum {                       /* flags of a group */
     GROUP_FIRED = 1,         /* its window has fired */
     GROUP_WRITTEN = 2,       /* a result of it stands in the rule's topic */
-    GROUP_GIVEN = 4          /* the rule's readers have had a row of it */
+    GROUP_GIVEN = 4,         /* the rule's readers have had a row of it */
+    GROUP_SPILLED = 8        /* parts of its lists stand elsewhere */
 };
 
 typedef struct fate {

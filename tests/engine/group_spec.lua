@@ -182,6 +182,62 @@ describe("group: provenance", function()
     end)
 end)
 
+describe("group: long lists", function()
+    local lib = group_engine.lib
+
+    local function largest(store)
+        local most, sp = 0, lib.store_next_space(store, nil)
+        while sp ~= nil do
+            local e = lib.space_next(sp, nil)
+            while e ~= nil do
+                most = math.max(most, tonumber(lib.entry_value(e).len))
+                e = lib.space_next(sp, e)
+            end
+            sp = lib.store_next_space(store, sp)
+        end
+        return most
+    end
+
+    for _, window in ipairs { { kind = "tumble", size = 100000 }, { kind = "session", gap = 1000 } } do
+        it("stand in pieces of bounded size, survive a restart and leave nothing behind: " .. window.kind, function()
+            local g = group_engine.new { window = window, aggregates = { l = { kind = "listagg", column = "v" } }, provenance = true }
+            local want, n = {}, 0
+            for _ = 1, 30 do
+                local events = {}
+                for _ = 1, 200 do
+                    n = n + 1
+                    -- Two sessions that grow side by side, until the last row joins them.
+                    local first = window.kind == "session" and n % 2 == 0 and 3000 or 0
+                    events[#events + 1] = { time = first + n % 700, offset = n, v = ("value %05d %s"):format(n, ("x"):rep(20)) }
+                    want[n] = { first + n % 700, n, events[#events].v }
+                end
+                assert.equal(0, #g:run(events))
+                g:commit()
+                if n % 1000 == 0 then g = g:restart() end
+                assert.is_true(largest(g.store) < 150000)
+            end
+            local bridge = {}
+            for t = 1000, 2900, 100 do
+                n = n + 1
+                bridge[#bridge + 1] = { time = t, offset = n, v = "bridge" }
+                want[n] = { t, n, "bridge" }
+            end
+            g:run(bridge)
+            g:commit()
+            g = g:restart()
+            local out = g:run { { wm = group_engine.FOREVER } }
+            assert.equal(1, #out)
+            table.sort(want, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+            local list, positions = {}, {}
+            for i, w in ipairs(want) do list[i], positions[i] = w[3], ('["t0",0,%d]'):format(w[2]) end
+            assert.is_true(out[1].l == '"' .. table.concat(list, ",") .. '"')
+            assert.is_true(out[1]._explain == "[" .. table.concat(positions, ",") .. "]")
+            g:commit()
+            assert.equal(1, tonumber(lib.store_count(g.store)))
+        end)
+    end
+end)
+
 describe("group: state", function()
     it("is complete in the store: a restart changes nothing", function()
         for _, spec in ipairs {
