@@ -9,10 +9,11 @@ local sandbox = require "sandbox"
 
 local state = {}
 
-local FALSE, TRUE, NUMBER, SMALL, STRING, SHORT, LIST, MAP, TIME = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local FALSE, TRUE, NUMBER, SMALL, STRING, SHORT, LIST, MAP, TIME, NUMBERS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local DEPTH = 64
 
 local sort, floor = table.sort, math.floor
+local new_table = require "table.new"
 
 -- ---- a growing buffer of bytes ----
 
@@ -108,10 +109,48 @@ local function write_number(b, v)
     end
 end
 
+-- Whether the keys are 1..n; raises for a key that cannot be kept.
+local function is_list(t, n)
+    local count = 0
+    for k in next, t do
+        local kind = type(k)
+        if kind == "string" then return false end
+        if kind ~= "number" then error("a key of state must be a string or a number, not a " .. sandbox.type(k), 0) end
+        if k < 1 or k > n or k ~= floor(k) then return false end
+        count = count + 1
+    end
+    return count == n and (n > 0 or debug.getmetatable(t) == sandbox.array)
+end
+
+local doubles = ffi.typeof "double *"
+
+-- A list of numbers alone is its numbers in a row. Gives false, with nothing written, where it is none.
+local function write_numbers(b, t, n)
+    for i = 1, n do
+        if type(t[i]) ~= "number" then return false end
+    end
+    b:u8(NUMBERS)
+    b:u32(n)
+    local len = b.len
+    if len + 8 * n > b.cap then grow(b, len + 8 * n) end
+    local p = ffi.cast(doubles, b.at + len)
+    for i = 1, n do p[i - 1] = t[i] end
+    b.len = len + 8 * n
+    return true
+end
+
+local function write_list(b, t, n, depth)
+    if n >= 4 and write_numbers(b, t, n) then return end
+    b:u8(LIST)
+    b:u32(n)
+    for i = 1, n do write(b, t[i], depth + 1) end
+end
+
 local function write_table(b, t, depth)
     if depth > DEPTH then error("state is nested too deep, or a table in it contains itself", 0) end
-    local n, count = #t, 0
-    local keys, list = {}, true
+    local n = #t
+    if is_list(t, n) then return write_list(b, t, n, depth) end
+    local keys, count = {}, 0
     for k in next, t do
         local kind = type(k)
         if kind ~= "string" and kind ~= "number" then
@@ -119,16 +158,8 @@ local function write_table(b, t, depth)
         end
         count = count + 1
         keys[count] = k
-        if kind == "string" or k < 1 or k > n or k ~= floor(k) then list = false end
     end
-    if n == 0 and list then list = debug.getmetatable(t) == sandbox.array end
-    if list and count == n then
-        b:u8(LIST)
-        b:u32(n)
-        for i = 1, n do write(b, t[i], depth + 1) end
-        return
-    end
-    sort(keys, compare)
+    if count > 1 then sort(keys, compare) end
     b:u8(MAP)
     b:u32(count)
     for i = 1, count do
@@ -159,7 +190,7 @@ end
 
 -- ---- reading ----
 
-local pointer = ffi.typeof "const uint8_t *"
+local pointer, numbers = ffi.typeof "const uint8_t *", ffi.typeof "const double *"
 local read
 
 local function read_scalar(p, pos, n)
@@ -190,10 +221,16 @@ read = function(p, pos)
         return row.timestamp(scalar.d), pos
     end
     pos = read_scalar(p, pos, 4)
-    local n, t = scalar.u, {}
+    local n = scalar.u
+    local t = tag == MAP and {} or new_table(n, 0)
     if tag == LIST then
         for i = 1, n do t[i], pos = read(p, pos) end
         return n == 0 and setmetatable(t, sandbox.array) or t, pos
+    end
+    if tag == NUMBERS then
+        local d = ffi.cast(numbers, p + pos)
+        for i = 1, n do t[i] = d[i - 1] end
+        return t, pos + 8 * n
     end
     if tag ~= MAP then error("state was written by another version", 0) end
     for _ = 1, n do
