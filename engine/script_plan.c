@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,7 @@ typedef struct loading {
     plan_t *plan;
     rule_texts_t kept;
     faults_t *faults;
+    char current[400];          /* the file being run: known also when it does not end */
 } loading_t;
 
 static void push_names(lua_State *L, const names_t *n) {
@@ -191,6 +193,16 @@ static void push_texts(lua_State *L, const loading_t *l) {
     }
 }
 
+/* [path] -> []: the file that runs now; nothing: none. */
+static int set_current(lua_State *L) {
+    loading_t *l = lua_touserdata(L, lua_upvalueindex(1));
+    const char *path = luaL_optstring(L, 1, "");
+    script_host_begin();
+    snprintf(l->current, sizeof l->current, "%s", path);
+    script_host_end();
+    return 0;
+}
+
 static void load_body(lua_State *L, void *arg) {
     loading_t *l = arg;
     script_require(L, "loader");
@@ -201,6 +213,9 @@ static void load_body(lua_State *L, void *arg) {
     lua_setfield(L, -2, "sources");
     set_string(L, "only", l->only);
     set_string(L, "from", l->from);
+    lua_pushlightuserdata(L, l);
+    lua_pushcclosure(L, set_current, 1);
+    lua_setfield(L, -2, "running");
     lua_call(L, 2, 0);
 }
 
@@ -258,7 +273,8 @@ static int load(loading_t *l, plan_t **out) {
     if (rc == 0)
         rc = script_protect(l->s, copy_body, l);
     if (rc != 0)
-        faults_add(l->faults, l->from, 0, "loading was %s", script_error(l->s));
+        faults_add(l->faults, l->current[0] ? l->current : l->from, 0, rc == ERR_RUNAWAY ? "loading was %s" : "%s",
+                   script_error(l->s));
     if (rc == 0 && l->faults->n == before) {
         script_texts_free(&l->s->texts);
         l->s->texts = l->kept;

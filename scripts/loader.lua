@@ -119,8 +119,10 @@ local function run(state, file)
     if not chunk then return failed(why) end
     local before = state.current
     state.current = file
+    state.running(file.path)
     local ok, result = pcall(chunk)
     state.current = before
+    state.running(before and before.path)
     if not ok then return failed(result) end
     file.state, file.result = "done", result
 end
@@ -188,10 +190,10 @@ local function function_facts(state, words)
 end
 
 -- files: texts sorted by name. settings: { sources = checked sources, add = function(fn, info) -> number, only = name of a
--- single rule file or nil }. Gives the plan and the faults (loader's fault list); warnings are { file, line, text }.
+-- single rule file or nil, running = function(path) told which file runs }. Gives the plan and the faults (loader's fault list); warnings are { file, line, text }.
 function loader.load(files, settings)
     local faults, found, warnings = fault.new(), {}, {}
-    local state = { faults = faults, files = files, used = {}, by_env = {} }
+    local state = { faults = faults, files = files, used = {}, by_env = {}, running = settings.running or function() end }
     state.words = rule.vocabulary(faults, found, function() return state.current end)
     state.words.require = require_in(state)
     local base = sandbox.environment(faults)
