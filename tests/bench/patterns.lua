@@ -83,12 +83,10 @@ rule "labels" {
 
 -- One row a millisecond over KEYS keys; the same every time.
 local function rows(sink, n, after_tenth)
-    local x, parts = 1, {}
+    local parts = {}
+    math.randomseed(1)
     for i = 0, n - 1 do
-        x = (x * 1103515245 + 12345) % 2147483648
-        local k = math.floor(x / 65536) % KEYS
-        x = (x * 1103515245 + 12345) % 2147483648
-        local nr = math.floor(x / 65536) % 100
+        local k, nr = math.random(0, KEYS - 1), math.random(0, 99)
         parts[#parts + 1] = ('{"k":%d,"nr":%d,"ts":%d,"shop":"Marios Pizza"}\n'):format(k, nr, i)
         if #parts == 4096 or i == n - 1 then
             sink:write(table.concat(parts))
