@@ -40,11 +40,28 @@ int load_rules(const config_t *config, const char *rules, log_t *log, script_t *
     return rc;
 }
 
+/* The rules beside a configuration that has faults of its own: all faults show at once. Where no source could be read
+ * every rule would be said to read an unknown one. */
+static void check_rules(const char *rules, log_t *log, const config_t *config, faults_t *faults) {
+    if (!config || config->n_sources == 0 || !(rules || config->rules))
+        return;
+    const char *from = rules ? rules : config->rules;
+    script_t *script;
+    plan_t *plan;
+    if (load_rules(config, from, log, &script, &plan, faults) == 0) {
+        script_close(script);
+        plan_free(plan);
+    }
+}
+
 static int load_both(const char *path, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
     *out = (loaded_t){0};
     int rc = load_config(path, text, log, &out->config, faults);
-    if (rc)
+    if (rc) {
+        check_rules(rules, log, out->config, faults);
+        load_fini(out);
         return rc;
+    }
     out->rules = mem_strdup(rules ? rules : out->config->rules);
     rc = load_rules(out->config, out->rules, log, &out->script, &out->plan, faults);
     if (rc)

@@ -128,17 +128,14 @@ static void copy_body(lua_State *L, void *arg) {
     script_require(L, "loader");
     lua_getfield(L, -1, "last_config");
     int t = lua_gettop(L);
-    size_t before = l->faults->n;
     script_host_begin();
     /* Also where there are faults: their texts must not show secrets. */
     register_secrets(L, t, l->s);
     lua_getfield(L, t, "faults");
     script_plan_faults(L, lua_gettop(L), l->faults);
     lua_pop(L, 1);
-    if (l->faults->n == before) {
-        l->config = mem_zalloc(sizeof *l->config);
-        copy_config(L, t, l->config);
-    }
+    l->config = mem_zalloc(sizeof *l->config);
+    copy_config(L, t, l->config);
     script_host_end();
 }
 
@@ -165,7 +162,8 @@ static char *read_text(const char *path, size_t *len) {
     return NULL;
 }
 
-int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out, faults_t *faults) {
+int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out,
+                            faults_t *faults) {
     *out = NULL;
     size_t before = faults->n;
     loading_t l = {.s = s, .path = path, .text = text, .len = len, .faults = faults};
@@ -176,11 +174,9 @@ int script_load_config_text(script_t *s, const char *path, const char *text, siz
         faults_add(faults, path, 0, "loading was %s", script_error(s));
     for (size_t i = before; i < faults->n; i++)
         log_mask(s->log, faults->at[i].text, strlen(faults->at[i].text));
-    if (rc == 0 && faults->n == before) {
-        *out = l.config;
+    *out = l.config;
+    if (rc == 0 && faults->n == before)
         return 0;
-    }
-    config_free(l.config);
     return rc == ERR_RUNAWAY ? rc : ERR_INVALID;
 }
 
