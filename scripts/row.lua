@@ -24,7 +24,7 @@ typedef struct cell {
 typedef struct origin {
     int64_t time, offset;
     int32_t topic, partition;
-    uint32_t tick, spare;
+    uint32_t tick, flags;
     slice_t key, value;
 } origin_t;
 typedef struct column { const cell_t *cells; const uint32_t *map; } column_t;

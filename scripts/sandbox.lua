@@ -194,8 +194,8 @@ end
 
 local function tables_only(v, where)
     if type(v) ~= "table" then
-        local what = is_frozen(v) and "a table from outside of the function" or type_of(v)
-        error(("%s takes a table of the function's own, not %s"):format(where, what), 3)
+        if is_frozen(v) then error(("a table from outside of the function is read-only (%s)"):format(where), 3) end
+        error(("%s takes a table, not a %s"):format(where, type_of(v)), 3)
     end
     return v
 end

@@ -44,7 +44,7 @@ for _, way in ipairs { "compiled", "interpreted" } do
         end)
 
         it("gives nested values as tables, arrays from 1, null as nil", function()
-            local batch = rows.batch { { o = rows.json [[ {"c":{"city":"Üb\u00e9r","zip":null},"l":[1,[2,3],{"x":"y"}],"e":[],"n":-1.5e2} ]] } }
+            local batch = rows.batch { { o = rows.json [[{"c":{"city":"Üb\u00e9r","zip":null},"l":[1,[2,3],{"x":"y"}],"e":[],"n":-1.5e2}]] } }
             gives({ '"Übér"' }, "return r.o.c.city", batch)
             gives({ "true" }, "return r.o.c.zip == nil and #r.o.l == 3", batch)
             gives({ "3" }, "return r.o.l[2][2]", batch)
@@ -137,7 +137,7 @@ describe("the layout that Lua knows", function()
         ffi.cdef(declared)
         local checked = 0
         for name, fields in pairs {
-            slice = "s len", sym = "id len body_len hash bytes body", cell = "kind flags spare len raw u", origin = "time offset topic partition tick spare key value",
+            slice = "s len", sym = "id len body_len hash bytes body", cell = "kind flags spare len raw u", origin = "time offset topic partition tick flags key value",
             column = "cells map", batch = "n n_origins n_columns open origin sub origins columns names", known_symbol = "sym hash spare",
             rows_arg = "rows pass out arena some at first n layout format",
         } do
