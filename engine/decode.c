@@ -268,7 +268,7 @@ static const char *decode_record(batch_run_t *run, const record_t *r) {
     o->topic = r->topic;
     o->partition = r->partition;
     o->tick = r->tick;
-    o->spare = 0;
+    o->flags = 0;
     o->key = r->key;
     o->value = r->value;
     return reason;

@@ -29,5 +29,9 @@ TARGET static inline uint64_t block_word(block_t v, int i) {
     __m128i half = i < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);
     return (uint64_t)_mm_cvtsi128_si64(i & 1 ? _mm_unpackhi_epi64(half, half) : half);
 }
+TARGET static inline uint32_t block_digit(block_t v) {
+    v = _mm256_sub_epi8(v, _mm256_set1_epi8('0'));
+    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(9)), v));
+}
 
 #include "decode_walk_body.h"

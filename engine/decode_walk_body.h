@@ -4,7 +4,7 @@
  *   WALK          the name of its walk,
  *   TARGET        the attribute of every function here,
  *   block_t       32 bytes, and on it block_load(p), block_keep(b, n) (the rest zeroed),
- *   masks         block_special(b) (quote, backslash, control or non-ASCII), block_quote(b), block_same(b, text),
+ *   masks         block_special(b) (quote, backslash, control or non-ASCII), block_quote(b), block_digit(b), block_same(b, text),
  *   block_word(b, i)  the i-th 8 bytes.
  * Runs on the thread of the decoder that calls it; owns nothing. */
 #include "json.h"
@@ -166,25 +166,97 @@ INLINE const char *pass_int(const char *p, const char *end, int64_t *out) {
 
 INLINE int starts_number(char c) { return (unsigned)(c - '0') < 10 || c == '-'; }
 
-/* A learned text may be the beginning of one with more white space: what is neither string nor number is looked at
- * again behind that. */
+/* Behind any number, found in one block without a loop; an exponent, a long one and whatever is wrong go the plain way. */
+INLINE const char *pass_number(walk_t *w, const char *p) {
+    if (LIKELY(w->end - p >= BLOCK)) {
+        uint64_t digits = block_digit(block_load(p));
+        uint32_t at = *p == '-', n = (uint32_t)__builtin_ctzll(~(digits >> at));
+        int wrong = n == 0 || (n > 1 && p[at] == '0');
+        at += n;
+        if (at < BLOCK && p[at] == '.') {
+            n = (uint32_t)__builtin_ctzll(~(digits >> (at + 1)));
+            wrong |= n == 0;
+            at += 1 + n;
+        }
+        if (LIKELY(!wrong && at < BLOCK && (p[at] | 0x20) != 'e'))
+            return p + at;
+    }
+    int status = json_number(&p, w->end);
+    return status ? fail(w, status) : p;
+}
+
+TARGET static const char *pass_container(walk_t *w, const char *p, int depth);
+
+INLINE const char *pass_ws(const char *p, const char *end) {
+    if (p < end && *p == ' ')
+        p++;
+    return p < end && (unsigned char)*p <= ' ' ? json_ws(p, end) : p;
+}
+
+/* A learned text may be the beginning of one with more white space, so there may be some here. */
 TARGET static __attribute__((noinline)) const char *pass_other(walk_t *w, const char *p, int depth) {
+    int escaped;
     p = json_ws(p, w->end);
+    if (p < w->end && (*p == '{' || *p == '['))
+        return pass_container(w, p, depth);
+    if (p < w->end && *p == '"')
+        return pass_body(w, p + 1, &escaped);
     int status = json_skip(&p, w->end, depth);
     return status ? fail(w, status) : p;
 }
 
 INLINE const char *pass_value(walk_t *w, const char *p, int depth) {
     int escaped;
-    int64_t i;
     if (LIKELY(p < w->end && *p == '"'))
         return pass_body(w, p + 1, &escaped);
-    if (p < w->end && starts_number(*p)) {
-        const char *behind = pass_int(p, w->end, &i);
-        if (LIKELY(behind != NULL))
-            return behind;
-    }
+    if (p < w->end && starts_number(*p))
+        return pass_number(w, p);
     return pass_other(w, p, depth);
+}
+
+/* From the opening quote of a member's name to its value. */
+INLINE const char *pass_name(walk_t *w, const char *p) {
+    const char *end = w->end;
+    int escaped;
+    if (p >= end || *p != '"')
+        return fail(w, p < end ? JSON_SYNTAX : JSON_CUT_OFF);
+    p = pass_body(w, p + 1, &escaped);
+    if (!p)
+        return NULL;
+    if (p < end && (unsigned char)*p <= ' ')
+        p = json_ws(p, end);
+    if (p >= end || *p != ':')
+        return fail(w, p < end ? JSON_SYNTAX : JSON_CUT_OFF);
+    return pass_ws(p + 1, end);
+}
+
+/* Nothing in it is wanted, all of it is checked. */
+TARGET static const char *pass_container(walk_t *w, const char *p, int depth) {
+    const char *end = w->end;
+    int is_object = *p == '{';
+    char close = is_object ? '}' : ']';
+    if (depth >= JSON_DEPTH_MAX)
+        return fail(w, JSON_TOO_DEEP);
+    p = pass_ws(p + 1, end);
+    if (p < end && *p == close)
+        return p + 1;
+    for (;;) {
+        if (is_object && !(p = pass_name(w, p)))
+            return NULL;
+        p = pass_value(w, p, depth + 1);
+        if (!p)
+            return NULL;
+        if (p < end && (unsigned char)*p <= ' ')
+            p = json_ws(p, end);
+        if (p >= end)
+            return fail(w, JSON_CUT_OFF);
+        char c = *p++;
+        if (c == close)
+            return p;
+        if (c != ',')
+            return fail(w, JSON_SYNTAX);
+        p = pass_ws(p, end);
+    }
 }
 
 INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
@@ -194,10 +266,9 @@ INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
         walk_put(w, node, CELL_INT, 0, (slice_t){p, (size_t)(behind - p)}, (uint64_t)i);
         return behind;
     }
-    int status = json_number(&p, w->end);
-    if (status)
-        return fail(w, status);
-    walk_put_cell(w, node, cell_from_json((slice_t){from, (size_t)(p - from)}));
+    p = pass_number(w, p);
+    if (p)
+        walk_put_cell(w, node, cell_from_json((slice_t){from, (size_t)(p - from)}));
     return p;
 }
 
@@ -207,7 +278,6 @@ INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
 TARGET static __attribute__((noinline)) const char *other_value(walk_t *w, shape_node_t *node, const char *p,
                                                                 int depth) {
     const char *from = p = json_ws(p, w->end);
-    int status = 0;
     if (p >= w->end)
         return fail(w, JSON_CUT_OFF);
     if (*p == '"')
@@ -219,9 +289,7 @@ TARGET static __attribute__((noinline)) const char *other_value(walk_t *w, shape
     else if (*p == '{' && node->is_path && node->n_wanted)
         p = walk_object(w, node, p, depth);
     else
-        status = json_skip(&p, w->end, depth);
-    if (status)
-        return fail(w, status);
+        p = pass_other(w, p, depth);
     if (p && !node->only_path)
         walk_put_cell(w, node, cell_from_json((slice_t){from, (size_t)(p - from)}));
     return p;

@@ -40,5 +40,10 @@ static inline uint64_t block_word(block_t b, int i) {
     __m128i half = i < 2 ? b.low : b.high;
     return (uint64_t)_mm_cvtsi128_si64(i & 1 ? _mm_unpackhi_epi64(half, half) : half);
 }
+static inline __m128i digit_half(__m128i v) {
+    v = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v);
+}
+static inline uint32_t block_digit(block_t b) { return mask_of(digit_half(b.low), digit_half(b.high)); }
 
 #include "decode_walk_body.h"
