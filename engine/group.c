@@ -6,18 +6,26 @@
 #define TIME_KEY 8
 
 group_t *group_new(const rule_t *rule, store_t *store) {
+    return group_new_from(rule, store, ETIME_MIN);
+}
+
+/* Versions of one shape may be there at once (a change taken back while it still leaves), so `begin` is in the name. */
+group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     group_t *g = mem_zalloc(sizeof *g);
-    char *name = mem_printf("%s/%s/group", rule->name, rule->state_hash);
+    char *version = begin == ETIME_MIN ? mem_strdup(rule->state_hash)
+                                       : mem_printf("%s@%lld", rule->state_hash, (long long)begin);
+    char *name = mem_printf("%s/%s/group", rule->name, version);
     g->rule = rule;
-    g->begin = ETIME_MIN;
+    g->begin = begin;
     g->until = ETIME_MAX;
     g->space = store_space(store, name);
     mem_free(name);
-    name = mem_printf("%s/%s/group-rows", rule->name, rule->state_hash);
+    name = mem_printf("%s/%s/group-rows", rule->name, version);
     g->chunks.space = store_space(store, name);
     g->aggregate = aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
     g->counting = aggregate_only_counts(g->aggregate) && !rule->early;
     mem_free(name);
+    mem_free(version);
     return g;
 }
 
@@ -27,6 +35,8 @@ void group_free(group_t *g) {
     panes_fini(&g->panes);
     sessions_fini(&g->sessions);
     aggregate_free(g->aggregate);
+    mem_free(g->slots);
+    mem_free(g->pending);
     buf_fini(&g->key);
     buf_fini(&g->saved);
     mem_free(g);
@@ -52,8 +62,10 @@ void group_leave(group_t *g, etime_t until) {
     g->until = until;
 }
 
-void group_enter(group_t *g, etime_t begin) {
-    g->begin = begin;
+void group_drop_state(group_t *g, store_t *store) {
+    store_drop_space(store, g->space);
+    store_drop_space(store, g->chunks.space);
+    g->space = g->chunks.space = NULL;
 }
 
 const uint8_t *group_left(const group_t *g) {
@@ -133,13 +145,18 @@ void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h) {
     memcpy(entry_edit(sp, e), h, sizeof *h);
 }
 
-store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row) {
+store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row, int *made) {
     group_t *g = p->g;
+    store_entry_t *e;
     if (store_full(p->s->store)) {
-        step_limit(p->s, g->rule, "max_state is reached: a row of a new group was left out");
-        return NULL;
+        e = store_get(g->space, g->key.s, g->key.len);
+        if (!e)
+            step_limit(p->s, g->rule, "max_state is reached: a row of a new group was left out");
+        return e;
     }
-    store_entry_t *e = store_put(g->space, g->key.s, g->key.len, NULL);
+    e = store_put(g->space, g->key.s, g->key.len, made);
+    if (!*made)
+        return e;
     blob_t b = blob_of_entry(g->space, e);
     aggregate_init(g->aggregate, &b);
     group_head_t h = {.flags = flags, .span = span};
@@ -337,6 +354,7 @@ int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
     p.context = (agg_context_t){.rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script,
                                 .chunks = &g->chunks};
     g->run++;
+    group_pane_slots(g, in->batch->n);
     if (g->until != ETIME_MAX) {
         g->left = arena_array(s->arena, uint8_t, in->batch->n + 1);
         memset(g->left, 0, in->batch->n);

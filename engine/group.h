@@ -16,6 +16,8 @@
 typedef struct group group_t;
 
 group_t *group_new(const rule_t *rule, store_t *store);
+/* A version that took over from another at `begin`; ETIME_MIN: none was before it. */
+group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin);
 void group_free(group_t *g);
 /* One step. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */
 int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out);
@@ -25,7 +27,7 @@ void group_rebuild(group_t *g);
  * `until` (of sessions: only rows that touch one of its own); the one that comes takes none that starts before `begin`,
  * but for a tumbling one, which is cut to begin there. */
 void group_leave(group_t *g, etime_t until);
-void group_enter(group_t *g, etime_t begin);
+void group_drop_state(group_t *g, store_t *store);     /* nothing may run on it afterwards */
 /* Of a leaving version with sessions: rows of the last run that it did not take. */
 const uint8_t *group_left(const group_t *g);
 etime_t group_last_end(const group_t *g);        /* greatest end of a window that is there, fired or not; ETIME_MIN: none */

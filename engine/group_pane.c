@@ -2,6 +2,7 @@
  * by group key. */
 #include "group_run.h"
 #include "hash.h"
+#include "mem.h"
 
 static uint64_t cell_hash(const cell_t *c) {
     switch (c->kind) {
@@ -23,12 +24,27 @@ static uint64_t cells_hash(const group_pass_t *p, uint32_t row) {
 }
 
 static group_slot_t *slot_for(group_t *g, const pane_t *pane, uint64_t hash) {
-    return &g->slots[((hash + (uint64_t)pane->span.end) * MIX) >> 56];
+    return &g->slots[((hash + (uint64_t)pane->span.end) * MIX) >> g->slot_shift];
+}
+
+void group_pane_slots(group_t *g, uint32_t rows) {
+    uint32_t n = g->n_slots ? g->n_slots : GROUP_SLOTS_LEAST;
+    if (g->misses > rows / 8 && n < GROUP_SLOTS_MOST)
+        n *= 2;
+    g->misses = 0;
+    if (n == g->n_slots)
+        return;
+    mem_free(g->slots);
+    mem_free(g->pending);
+    g->slots = mem_zalloc(n * sizeof *g->slots);
+    g->pending = mem_alloc(n * sizeof *g->pending);
+    g->n_slots = n;
+    g->slot_shift = 64 - (uint32_t)__builtin_ctz(n);
 }
 
 static void count_pending(group_t *g, group_slot_t *slot) {
     if (slot->pending++ == 0)
-        g->pending[g->n_pending++] = (uint8_t)(slot - g->slots);
+        g->pending[g->n_pending++] = (uint16_t)(slot - g->slots);
 }
 
 static void add_pending(group_t *g, group_slot_t *slot) {
@@ -50,11 +66,9 @@ static store_entry_t *find_or_make(group_pass_t *p, pane_t *pane, uint32_t row) 
     buf_clear(&g->key);
     group_time_key(&g->key, pane->span.end);
     group_key(p, row, &g->key);
-    store_entry_t *e = store_get(g->space, g->key.s, g->key.len);
-    if (e)
-        return e;
-    e = group_make(p, pane->span, pane->fired ? GROUP_FIRED : 0, row);
-    if (e)
+    int made = 0;
+    store_entry_t *e = group_find_or_make(p, pane->span, pane->fired ? GROUP_FIRED : 0, row, &made);
+    if (made)
         pane_add(pane, e);
     return e;
 }
@@ -88,6 +102,8 @@ static int add_to_pane(group_pass_t *p, pane_t *pane, uint64_t hash, uint32_t ro
         e = find_or_make(p, pane, row);
         if (!e)
             return 0;
+        if (slot->run == g->run)
+            g->misses++;
         if (slot->pending)
             group_pane_settle(p);
         *slot = (group_slot_t){.run = g->run, .row = row, .pane = pane, .entry = e, .symbol = only_symbol(p, row)};
@@ -145,12 +161,14 @@ int group_pane_row(group_pass_t *p, uint32_t row) {
     int taken = 0, status = 0;
     window_iter_t it;
     for (int more = window_first(&it, &g->rule->window, t); more && status == 0; more = window_next(&it)) {
-        if (window_is_over(it.span.end, g->rule->lateness, p->wm) || !belongs(g, &it.span))
+        if (window_is_over(it.span.end, g->rule->lateness, p->wm))
             continue;
         taken = 1;
+        if (!belongs(g, &it.span))
+            continue;
         status = add_to_pane(p, panes_open(&g->panes, it.span, window_is_over(it.span.end, 0, p->wm)), hash, row);
     }
-    if (!taken)
+    if (!taken && t >= g->begin) /* what is older is the leaving version's to count */
         group_late(p, row);
     return status;
 }

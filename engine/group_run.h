@@ -26,7 +26,8 @@ typedef struct group_slot {
     uint32_t run, row;
     uint64_t pending;
 } group_slot_t;
-#define GROUP_SLOTS 256
+#define GROUP_SLOTS_LEAST 256
+#define GROUP_SLOTS_MOST 8192
 
 struct group {
     const rule_t *rule;
@@ -36,13 +37,15 @@ struct group {
     sessions_t sessions;
     rowlog_chunks_t chunks;      /* of long lists; the number is read at the start of a run */
     buf_t key, saved;            /* scratch */
-    etime_t begin, until;        /* see group_enter, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
+    etime_t begin, until;        /* see group_new_from, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
     uint8_t *left;               /* per row of this run */
     uint32_t run;                /* number of the current run: slots of others are void */
     int counting;                /* all aggregates are count(), and nothing else looks at a single row */
+    uint32_t n_slots, slot_shift;   /* a power of two, and what leaves as many bits of 64 */
+    uint32_t misses;             /* of this run: rows whose slot was another group's */
+    group_slot_t *slots;
     uint32_t n_pending;
-    uint8_t pending[GROUP_SLOTS];   /* slots that have some */
-    group_slot_t slots[GROUP_SLOTS];
+    uint16_t *pending;           /* slots that have some */
 };
 
 typedef struct group_pass {
@@ -68,8 +71,8 @@ group_head_t group_head(const store_entry_t *e);
 /* Flags that say what the state is, not what became of its results. */
 #define GROUP_STATE_FLAGS ((uint32_t)(GROUP_FIRED | GROUP_SPILLED))
 void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h);
-/* The state of a new group under g->key, with the row's cells; NULL when there is no room (then it is counted). */
-store_entry_t *group_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row);
+/* The state of the group under g->key, made from the row's cells when absent; NULL when there is no room (then it is counted). */
+store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row, int *made);
 void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row);
 /* The group's fate in this step. */
 fate_t *group_fate(group_pass_t *p, store_entry_t *e);
@@ -86,6 +89,8 @@ int group_pane_row(group_pass_t *p, uint32_t row);
 /* Takes rows from `row` on whose ticks are at most `tick`, as long as they are of known groups of the window of the row
  * before. Returns the first row that is not taken. */
 uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick);
+/* More slots where the last run missed often; only between runs. */
+void group_pane_slots(group_t *g, uint32_t rows);
 void group_pane_settle(group_pass_t *p);    /* adds what is pending */
 int group_pane_watermark(group_pass_t *p, uint32_t tick);
 void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);

@@ -48,7 +48,8 @@ static int begin(group_pass_t *p, span_t span, slice_t key, uint32_t row) {
         return 0;
     }
     int fired = window_is_over(span.end, 0, p->wm);
-    store_entry_t *e = group_make(p, span, fired ? GROUP_FIRED : 0, row);
+    int made = 0;
+    store_entry_t *e = group_find_or_make(p, span, fired ? GROUP_FIRED : 0, row, &made);
     if (!e)
         return 0;
     session_t *x = index_session(g, key, span, e, fired);

@@ -73,13 +73,39 @@ void pane_add(pane_t *p, store_entry_t *e) {
     p->at[p->n++] = e;
 }
 
-static int compare_entries(const void *a, const void *b) {
-    slice_t x = entry_key(*(store_entry_t *const *)a), y = entry_key(*(store_entry_t *const *)b);
+/* Sorting looks at the bytes behind the common prefix (the window's end) first, without going to the entries. */
+typedef struct sorted {
+    uint64_t lead;
+    store_entry_t *entry;
+} sorted_t;
+
+#define PREFIX 8
+
+static uint64_t lead_of(slice_t key) {
+    uint64_t v = 0;
+    size_t n = key.len > PREFIX ? key.len - PREFIX : 0;
+    if (n)
+        memcpy(&v, key.s + PREFIX, n < sizeof v ? n : sizeof v);
+    return __builtin_bswap64(v);
+}
+
+static int compare_sorted(const void *a, const void *b) {
+    const sorted_t *p = a, *q = b;
+    if (p->lead != q->lead)
+        return p->lead < q->lead ? -1 : 1;
+    slice_t x = entry_key(p->entry), y = entry_key(q->entry);
     int c = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
     return c ? c : (x.len > y.len) - (x.len < y.len);
 }
 
 void pane_sort(pane_t *p) {
-    if (p->n > 1)
-        qsort(p->at, p->n, sizeof(store_entry_t *), compare_entries);
+    if (p->n < 2)
+        return;
+    sorted_t *s = mem_alloc(p->n * sizeof *s);
+    for (size_t i = 0; i < p->n; i++)
+        s[i] = (sorted_t){lead_of(entry_key(p->at[i])), p->at[i]};
+    qsort(s, p->n, sizeof *s, compare_sorted);
+    for (size_t i = 0; i < p->n; i++)
+        p->at[i] = s[i].entry;
+    mem_free(s);
 }

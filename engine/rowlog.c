@@ -61,6 +61,8 @@ static slice_t chunk_bytes(space_t *chunks, const head_t *h) {
 int rowlog_spill(blob_t *b, size_t at, rowlog_chunks_t *chunks) {
     slice_t log = region_bytes(b->s, at);
     size_t rows = 0;
+    if (log.len < ROWLOG_CHUNK)
+        return 0;
     for (size_t i = 0; i < log.len;) {
         head_t h = head_at(log, i);
         rows += h.len == REFERENCE ? 0 : item_size(&h);
