@@ -26,6 +26,15 @@ describe("processes of the specs", function()
         assert.is_false(p:alive())
     end)
 
+    it("end on Ctrl-C even where we ignore it", function()
+        local ffi = require "ffi"
+        local before = ffi.C.signal(2, ffi.cast("void (*)(int)", 1))
+        local p = process.spawn { "sleep", "9" }
+        ffi.C.signal(2, before)
+        p:signal "INT"
+        assert.same({ signal = 2 }, p:wait(5))
+    end)
+
     it("do not wait for ever", function()
         local r = process.run { "sleep", "9", timeout = 0.1 }
         assert.is_true(r.timed_out)

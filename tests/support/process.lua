@@ -105,7 +105,9 @@ local function become(options, argv, parent, fds)
     for target = 0, 2 do
         if fds[target] then C.dup2(fds[target], target) end
     end
+    -- What we ignore a program would go on ignoring: Ctrl-C must reach it.
     C.signal(SIGPIPE, nil)
+    C.signal(SIGNALS.INT, nil)
     if not options.orphan then
         C.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         if C.getppid() ~= parent then C._exit(127) end
