@@ -3,7 +3,9 @@
 #include "rowpack.h"
 #include <stdlib.h>
 
-#define MAX_LOADED 20000  /* partitions in memory */
+/* Rows in memory, with what a partition costs counted as some more: a row with few columns takes about 200 bytes. */
+#define MAX_LOADED 2000000
+#define PART_COST 8
 #define SETTLE_EVERY 4096 /* while all of them are visited */
 
 typedef struct appointment {
@@ -17,7 +19,7 @@ struct match_parts {
     matcher_plan_t *plan;
     space_t *keys, *rows;
     match_part_t *newest, *oldest;
-    size_t loaded;
+    size_t loaded; /* see MAX_LOADED */
     match_part_t **touched;
     size_t n_touched, cap_touched;
     appointment_t *agenda; /* min-heap by (time, key); an appointment its partition no longer has is skipped */
@@ -69,7 +71,7 @@ static void list_add(match_parts_t *ps, match_part_t *p) {
 
 static void part_free(match_parts_t *ps, match_part_t *p) {
     list_remove(ps, p);
-    ps->loaded--;
+    ps->loaded -= p->cost;
     matcher_free(p->matcher);
     match_window_fini(&p->window);
     mem_free(p);
@@ -175,6 +177,12 @@ static void take_pack(match_parts_t *ps, step_t *s, match_part_t *p, uint64_t se
     matcher_feed(p->matcher, seq, batch_origin(one, 0)->time);
 }
 
+static void weigh(match_parts_t *ps, match_part_t *p) {
+    ps->loaded -= p->cost;
+    p->cost = PART_COST + p->window.cap;
+    ps->loaded += p->cost;
+}
+
 static void load_rows(match_parts_t *ps, step_t *s, match_part_t *p) {
     for (uint64_t seq = p->stored; seq < p->next; seq++) {
         row_key(ps, p, seq);
@@ -204,8 +212,8 @@ static match_part_t *part_of_entry(match_parts_t *ps, step_t *s, store_entry_t *
     match_window_init(&p->window, p->stored);
     entry_set_tag(e, p);
     list_add(ps, p);
-    ps->loaded++;
     load_rows(ps, s, p);
+    weigh(ps, p);
     return p;
 }
 
@@ -293,6 +301,7 @@ static void settle_touched(match_parts_t *ps) {
         match_part_t *p = ps->touched[i];
         free_rows(ps, p);
         save(ps, p);
+        weigh(ps, p);
         p->touched = 0;
     }
     ps->n_touched = 0;
@@ -322,5 +331,3 @@ void match_parts_settle(match_parts_t *ps) {
     ps->all = NULL;
     ps->n_all = 0;
 }
-
-size_t match_parts_loaded(const match_parts_t *ps) { return ps->loaded; }

@@ -18,6 +18,7 @@ typedef struct match_part {
     uint64_t stored;      /* first row in the store */
     etime_t deadline;     /* as matcher_expires said last, and the agenda knows */
     int touched;          /* in this step */
+    size_t cost;          /* in memory, as the bound on it counts */
     struct match_part *newer, *older;
 } match_part_t;
 
@@ -41,5 +42,4 @@ match_part_t *match_part_nth(match_parts_t *ps, step_t *s, size_t index);
 
 /* End of a step: what changed goes to the store, rows nobody needs are freed. */
 void match_parts_settle(match_parts_t *ps);
-size_t match_parts_loaded(const match_parts_t *ps);
 #endif

@@ -103,7 +103,7 @@ describe("match", function()
         math.randomseed(seed)
         local script
         for case = 1, CASES do
-            if case % 200 == 1 then script = rows.open { memory = 256 } end
+            if case % 200 == 1 then script = rows.open { memory = 256, jit = case % 400 == 1 } end   -- compiled and not
             local job = draw()
             local ok, got = pcall(play, job, script)
             if not ok or got ~= job.expected then
