@@ -165,6 +165,8 @@ install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/ananas
 	install -d $(DESTDIR)$(PREFIX)/share/ananas/rules
 	install -m 644 $(wildcard rules/*.lua rules/*.md) $(DESTDIR)$(PREFIX)/share/ananas/rules/
+	install -d $(DESTDIR)$(PREFIX)/share/ananas/rules/cookbook
+	install -m 644 $(wildcard rules/cookbook/*.lua) $(DESTDIR)$(PREFIX)/share/ananas/rules/cookbook/
 	@test ! -x packaging/install || packaging/install '$(DESTDIR)' '$(PREFIX)' '$(BINARY)'
 ## uninstall: remove what install put there
 uninstall:

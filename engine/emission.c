@@ -7,6 +7,8 @@
 
 /* ---- what a timer needs to know ---- */
 
+static slice_t explain_of(step_t *s, const batch_t *in, uint32_t row);
+
 void emission_about(buf_t *b, step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row) {
     const process_spec_t *p = rule->process;
     if (p->is_detect) {
@@ -19,6 +21,10 @@ void emission_about(buf_t *b, step_t *s, const rule_t *rule, const batch_t *rows
         cell_t c = batch_lookup(rows, p->by.at[i], strlen(p->by.at[i]), row);
         cell_write(&text, &c, rule->time_format);
         buf_add_bytes(b, text.s, text.len);
+    }
+    if (rule->provenance) {
+        slice_t explain = explain_of(s, rows, row);
+        buf_add_bytes(b, explain.s, explain.len);
     }
     buf_fini(&text);
 }
@@ -145,30 +151,37 @@ static int same_record(const origin_t *a, const origin_t *b) {
     return a->time == b->time && a->topic == b->topic && a->partition == b->partition && a->offset == b->offset;
 }
 
-static column_t explain_column(step_t *s, const batch_t *in, const emission_t *e, uint32_t n) {
-    int column = batch_column(in, EXPLAIN_COLUMN);
-    cell_t *cells = arena_array(s->arena, cell_t, n);
+/* Positions behind a row that comes from one record: [[topic, partition, offset]]. */
+static slice_t position_text(step_t *s, const origin_t *o) {
+    if (o->topic < 0)
+        return (slice_t){"[]", 2};
     buf_t text = {0};
-    for (uint32_t i = 0; i < n; i++) {
-        cells[i] = (cell_t){.kind = CELL_JSON, .raw = "[]", .len = 2};
-        if (e[i].row == EMISSION_NO_ROW)
-            continue;
-        if (column >= 0) {
-            cells[i] = *batch_cell(in, (uint32_t)column, e[i].row);
-            continue;
-        }
-        const origin_t *o = batch_origin(in, e[i].row);
-        if (o->topic < 0)
-            continue;
-        buf_clear(&text);
-        buf_add(&text, "[[", 2);
-        json_write_string(&text, s->topics[o->topic], strlen(s->topics[o->topic]));
-        buf_printf(&text, ",%d,%lld]]", o->partition, (long long)o->offset);
-        cells[i].raw = arena_dup(s->arena, text.s, text.len);
-        cells[i].len = (uint32_t)text.len;
-    }
+    buf_add(&text, "[[", 2);
+    json_write_string(&text, s->topics[o->topic], strlen(s->topics[o->topic]));
+    buf_printf(&text, ",%d,%lld]]", o->partition, (long long)o->offset);
+    slice_t out = {arena_dup(s->arena, text.s, text.len), text.len};
     buf_fini(&text);
-    return (column_t){cells, batch_iota(s->arena, n)};
+    return out;
+}
+
+/* Of a row of the input: what travels with it, else its own position. */
+static slice_t explain_of(step_t *s, const batch_t *in, uint32_t row) {
+    int column = batch_column(in, EXPLAIN_COLUMN);
+    const cell_t *c = column >= 0 ? batch_cell(in, (uint32_t)column, row) : NULL;
+    return c && c->kind == CELL_JSON ? (slice_t){c->raw, c->len} : position_text(s, batch_origin(in, row));
+}
+
+static cell_t explain_cell(slice_t text) {
+    return (cell_t){.kind = CELL_JSON, .raw = text.s, .len = (uint32_t)text.len};
+}
+
+/* A timer of a process kept that of the key's last row behind the by columns. */
+static slice_t explain_of_timer(const rule_t *rule, slice_t about) {
+    reader_t r = reader_of(about.s, about.len);
+    for (uint32_t i = 0; i < rule->process->by.n; i++)
+        read_bytes(&r);
+    slice_t text = read_bytes(&r);
+    return r.bad || text.len == 0 ? (slice_t){"[]", 2} : text;
 }
 
 /* The rows of one record keep together: their numbers inside it go on counting. */
@@ -186,6 +199,7 @@ static void number_rows(const batch_t *in, const emission_t *e, uint32_t n, orig
         o->time = e[i].time;
         o->tick = e[i].tick;
         o->value = (slice_t){0};
+        o->flags = 0;
     }
 }
 
@@ -211,7 +225,11 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
     b->columns = columns;
     b->names = names;
     if (rule->provenance) {
-        columns[0] = explain_column(s, in, e, n);
+        cell_t *cells = arena_array(s->arena, cell_t, n);
+        for (uint32_t i = 0; i < n; i++)
+            cells[i] = explain_cell(e[i].row == EMISSION_NO_ROW ? explain_of_timer(rule, e[i].about)
+                                                                : explain_of(s, in, e[i].row));
+        columns[0] = (column_t){cells, b->origin};
         names[0] = EXPLAIN_COLUMN;
         b->n_columns = 1;
     }
@@ -220,7 +238,7 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
 
 /* Members of the texts as columns behind those of the rows (or in their place), in order of first sight; then, where it is
  * asked for and not there yet, provenance. */
-static void add_columns(step_t *s, const rule_t *rule, const batch_t *in, batch_t *b, const emission_t *e) {
+static void add_columns(step_t *s, const rule_t *rule, batch_t *b, const emission_t *e) {
     uint32_t most = b->n_columns + 1;
     json_iter_t it;
     for (uint32_t i = 0; i < b->n; i++)
@@ -253,8 +271,11 @@ static void add_columns(step_t *s, const rule_t *rule, const batch_t *in, batch_
         }
     }
     if (rule->provenance && batch_column(b, EXPLAIN_COLUMN) < 0) {
+        cell_t *explain = arena_array(s->arena, cell_t, b->n);
+        for (uint32_t i = 0; i < b->n; i++)
+            explain[i] = explain_cell(position_text(s, batch_origin(b, i)));
         names[b->n_columns] = EXPLAIN_COLUMN;
-        columns[b->n_columns++] = explain_column(s, in, e, b->n);
+        columns[b->n_columns++] = (column_t){explain, b->origin};
     }
 }
 
@@ -276,7 +297,7 @@ static batch_t *judged(step_t *s, const rule_t *rule, const batch_t *in, const e
         origins[i].time = e[i].time;
         origins[i].tick = e[i].tick;
     }
-    add_columns(s, rule, in, b, e);
+    add_columns(s, rule, b, e);
     return b;
 }
 

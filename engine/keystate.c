@@ -172,7 +172,8 @@ void keystate_load(arena_t *a, const store_entry_t *entry, key_view_t *out) {
     slice_t value = entry_value(entry);
     reader_t r = reader_of(arena_dup(a, value.s, value.len), value.len);
     out->touch = (etime_t)read_u64(&r);
-    out->n_timers = (uint32_t)read_varint(&r);
+    uint64_t n = read_varint(&r);
+    out->n_timers = n <= value.len ? (uint32_t)n : 0; /* each takes more than a byte */
     out->timers = arena_array(a, key_timer_t, out->n_timers);
     for (uint32_t i = 0; i < out->n_timers; i++) {
         out->timers[i].name = read_bytes(&r);

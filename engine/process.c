@@ -5,6 +5,7 @@
 #include "map.h"
 #include "mem.h"
 #include "reorder.h"
+#include "rowpack.h"
 #include "script_watchdog.h"
 
 /* Items of one call: many enough that a call costs little, few enough that a call is short. */
@@ -28,7 +29,7 @@ typedef struct slot { /* a key in a call */
     slice_t key;
     key_view_t view;
     etime_t ahead; /* touch after all its items so far, should they run */
-    uint32_t item; /* the last of its items, for what timers need of the row */
+    uint32_t item; /* the last of its items by event time, for what timers need of the row */
     int used;      /* an item of it ran */
 } slot_t;
 
@@ -232,25 +233,37 @@ static void apply_answers(run_t *r, chunk_t *c, slice_t answers, uint32_t tick) 
         step_errors(r->s, r->p->rule, c->fn, c->timers ? timer_rows(r, c->items[first].time) : r->in->batch, &errors);
 }
 
-static void save_slots(run_t *r, chunk_t *c, uint32_t done) {
+/* What timers will need of the key's last row: always the last one for a detector (by event time) and where positions are
+ * asked for; else the by columns, which are the same in all. */
+static void keep_about(run_t *r, slot_t *slot, uint32_t row) {
     const process_spec_t *spec = r->p->spec;
+    slice_t about = slot->view.about;
+    if (spec->on_timer == FN_NONE || (about.len > 0 && !spec->is_detect && !r->p->rule->provenance))
+        return;
+    if (about.len > 0 && spec->is_detect && rowpack_time(about) > batch_origin(r->in->batch, row)->time)
+        return;
+    buf_t *b = &r->p->scratch;
+    buf_clear(b);
+    emission_about(b, r->s, r->p->rule, r->in->batch, row);
+    slot->view.about = keep(r, buf_slice(b));
+}
+
+static void save_slots(run_t *r, chunk_t *c, uint32_t done) {
     for (uint32_t i = 0; i < done; i++) {
-        slot_t *slot = &c->slots[c->items[i].slot];
+        const process_item_t *item = &c->items[i];
+        slot_t *slot = &c->slots[item->slot];
+        if (!slot->used || item->time >= c->items[slot->item].time)
+            slot->item = i;
         slot->used = 1;
-        if (c->items[i].time > slot->view.touch)
-            slot->view.touch = c->items[i].time;
-        slot->item = i;
+        if (item->time > slot->view.touch)
+            slot->view.touch = item->time;
     }
     for (uint32_t i = 0; i < c->n_slots; i++) {
         slot_t *slot = &c->slots[i];
         if (!slot->used)
             continue;
-        if (!c->timers && spec->on_timer != FN_NONE && (spec->is_detect || slot->view.about.len == 0)) {
-            buf_t *b = &r->p->scratch;
-            buf_clear(b);
-            emission_about(b, r->s, r->p->rule, r->in->batch, c->items[slot->item].row);
-            slot->view.about = keep(r, buf_slice(b));
-        }
+        if (!c->timers)
+            keep_about(r, slot, c->items[slot->item].row);
         keystate_save(r->p->keys, slot->key, &slot->view);
     }
 }

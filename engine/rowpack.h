@@ -20,6 +20,8 @@ void rowpack_write(buf_t *b, const batch_t *rows, uint32_t row, const names_t *n
 batch_t *rowpack_read(arena_t *a, const slice_t *packs, uint32_t n, const names_t *needs, const char *const *topics,
                       const uint32_t *ticks);
 
+etime_t rowpack_time(slice_t pack); /* event time */
+
 /* Rows of two batches as one: row i is row pick.row of `packed` or of `fresh`. Each has an origin of its own, which the
  * caller may change. Columns are united by name (those of packed first when any of its rows is picked); what one batch
  * lacks is looked up in its records or null. Cells are copied only when both are picked from. */

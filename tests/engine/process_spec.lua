@@ -199,6 +199,50 @@ describe("process timers", function()
     end)
 end)
 
+describe("process with provenance", function()
+    local sources = function(list)
+        local out = {}
+        for i, r in ipairs(list) do out[i] = r._explain end
+        return out
+    end
+
+    it("gives a row's own position, and a timer that of its key's last row", function()
+        local p = new { by = { "id" }, provenance = true, on_row = "function(r, state, emit) emit { v = r.v } state:wake(10) end",
+            on_timer = "function(state, time, emit) emit { time = time } end" }
+        assert.same({ '[["t0",2,7]]', '[["t1",0,9]]', '[["t1",0,9]]' }, sources(p:run {
+            { time = 1, id = "a", v = 1, offset = 7, partition = 2 }, { time = 3, id = "a", v = 2, offset = 9, topic = 1 }, { wm = 100 } }))
+    end)
+
+    it("passes on what came with a row", function()
+        local rows = require "tests.support.rows"
+        local given = rows.json '[["t0",0,1],["t0",0,2]]'
+        local p = new { by = {}, provenance = true, on_row = "function(r, state, emit) emit { v = r.v } end" }
+        assert.same({ '[["t0",0,1],["t0",0,2]]' }, sources(p:run { { time = 1, v = 1, _explain = given } }))
+        p = new { by = {}, provenance = true, detect = true, on_row = "function(r, state, emit) emit { score = 1 } end" }
+        assert.same({ '[["t0",0,1],["t0",0,2]]' }, sources(p:run { { time = 1, v = 1, _explain = given } }))
+    end)
+end)
+
+describe("detectors in the engine", function()
+    it("put their columns behind those of the row, as it came", function()
+        local rows = require "tests.support.rows"
+        local p = new { by = {}, detect = true, on_row = "function(r, state, emit) if r.v > 1 then emit { score = r.v, expected = 1 } end end" }
+        local list = p:run { { time = 1, v = 1 }, { time = 2, v = rows.json "2.50", id = rows.json "9007199254740993" } }
+        assert.equal(1, #list)
+        assert.same({ "2.50", "9007199254740993", "2.5", "1", 2 }, { list[1].v, list[1].id, list[1].score, list[1].expected, list[1]._time })
+    end)
+
+    it("speak at a timer of the key's last row by event time, also after a restart", function()
+        local p = new { by = { "id" }, detect = true, provenance = true, needs = { "id", "v" },
+            on_row = "function(r, state, emit) state:wake_at(20) end", on_timer = "function(state, time, emit) emit { score = 7 } end" }
+        p:run { { time = 5, id = "a", v = 1, offset = 3 }, { time = 2, id = "a", v = 2, offset = 4 } }
+        p = p:restart()
+        p:run { { time = 4, id = "a", v = 3, offset = 5 } }
+        local list = p:run { { wm = 100 } }
+        assert.same({ "1", '"a"', "7", 20, '[["t0",0,3]]' }, { list[1].v, list[1].id, list[1].score, list[1]._time, list[1]._explain })
+    end)
+end)
+
 describe("process ttl", function()
     local spec = { by = { "id" }, ttl = 10, on_row = COUNTER.on_row }
 
