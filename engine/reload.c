@@ -47,7 +47,10 @@ typedef enum { OPERATOR_NONE, OPERATOR_WINDOW, OPERATOR_MATCH, OPERATOR_PROCESS 
 static const char *const operator_words[] = {"a filter", "a window", "a match", "a process"};
 
 static operator_t operator_of(const rule_t *r) {
-    return r->window.kind != WINDOW_NONE ? OPERATOR_WINDOW : r->match ? OPERATOR_MATCH : r->process ? OPERATOR_PROCESS : OPERATOR_NONE;
+    return r->window.kind != WINDOW_NONE ? OPERATOR_WINDOW
+           : r->match                    ? OPERATOR_MATCH
+           : r->process                  ? OPERATOR_PROCESS
+                                         : OPERATOR_NONE;
 }
 
 /* Reasons are a list of what changed. */
@@ -63,8 +66,8 @@ static void say_if(buf_t *b, int differs, const char *what) {
 
 typedef struct diff {
     const plan_t *old, *new;
-    const verdicts_t *verdicts;     /* of the rules before this one, by new index */
-    const rule_t *a, *b;            /* the rule's old and new version */
+    const verdicts_t *verdicts; /* of the rules before this one, by new index */
+    const rule_t *a, *b;        /* the rule's old and new version */
     buf_t reason;
 } diff_t;
 
@@ -103,7 +106,8 @@ static int is_reset(diff_t *d) {
     if (is == OPERATOR_PROCESS) {
         say_if(&d->reason, !names_equal(&a->process->by, &b->process->by), "`by` changed");
         say_if(&d->reason, a->process->event_order != b->process->event_order, "`order` changed");
-        say_if(&d->reason, !d->reason.len && strcmp(a->state_hash, b->state_hash) != 0 && unnest_equal(a, b), "another detector");
+        say_if(&d->reason, !d->reason.len && strcmp(a->state_hash, b->state_hash) != 0 && unnest_equal(a, b),
+               "another detector");
     }
     if (is == OPERATOR_MATCH || is == OPERATOR_PROCESS)
         say_if(&d->reason, !unnest_equal(a, b), "`unnest` changed");
@@ -166,7 +170,9 @@ static verdict_kind_t judge(diff_t *d) {
     return VERDICT_KEPT;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const verdict_t *)a)->rule, ((const verdict_t *)b)->rule); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const verdict_t *)a)->rule, ((const verdict_t *)b)->rule);
+}
 
 void reload_diff(const plan_t *old, const plan_t *new, verdicts_t *out) {
     *out = (verdicts_t){mem_zalloc((old->n_rules + new->n_rules + 1) * sizeof *out->at), 0};
@@ -181,7 +187,8 @@ void reload_diff(const plan_t *old, const plan_t *new, verdicts_t *out) {
     uint32_t first_removed = out->n;
     for (uint32_t i = 0; i < old->n_rules; i++)
         if (plan_rule(new, old->rules[i].name) < 0)
-            out->at[out->n++] = (verdict_t){VERDICT_REMOVED, (int)i, -1, mem_strdup(old->rules[i].name), mem_strdup("")};
+            out->at[out->n++] =
+                (verdict_t){VERDICT_REMOVED, (int)i, -1, mem_strdup(old->rules[i].name), mem_strdup("")};
     qsort(out->at + first_removed, out->n - first_removed, sizeof *out->at, by_name);
 }
 

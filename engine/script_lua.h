@@ -22,5 +22,5 @@ void script_require(lua_State *L, const char *name);
 
 /* script_plan.c: the texts that were loaded are kept here, by the script that loaded them. */
 rule_texts_t *script_texts_slot(script_t *s);
-void script_texts_free(rule_texts_t *texts);   /* frees what is in it; for script_close */
+void script_texts_free(rule_texts_t *texts); /* frees what is in it; for script_close */
 #endif

@@ -21,7 +21,7 @@ void script_texts_free(rule_texts_t *t) {
 }
 
 typedef struct reading {
-    rule_texts_t texts;         /* text == NULL: could not be read, then the reason is in errors */
+    rule_texts_t texts; /* text == NULL: could not be read, then the reason is in errors */
     char **errors;
     size_t cap, cap_errors;
 } reading_t;
@@ -116,15 +116,15 @@ static int read_folder(reading_t *r, const char *folder, const char *prefix, int
 typedef struct loading {
     script_t *s;
     const rule_texts_t *texts;
-    char **errors;              /* NULL: all texts are there */
-    const char *root;           /* folder, for messages; "" where names say all */
-    const char *only;           /* the one rule file, or NULL */
-    const char *from;           /* what the user named */
+    char **errors;    /* NULL: all texts are there */
+    const char *root; /* folder, for messages; "" where names say all */
+    const char *only; /* the one rule file, or NULL */
+    const char *from; /* what the user named */
     const config_t *config;
     plan_t *plan;
     rule_texts_t kept;
     faults_t *faults;
-    char current[400];          /* the file being run: known also when it does not end */
+    char current[400]; /* the file being run: known also when it does not end */
 } loading_t;
 
 static void push_names(lua_State *L, const names_t *n) {
@@ -229,7 +229,8 @@ static void keep_texts(lua_State *L, int t, loading_t *l) {
         for (size_t k = 0; name && k < l->texts->n; k++) {
             const rule_text_t *text = &l->texts->at[k];
             if (text->text && strcmp(text->name, name) == 0)
-                l->kept.at[l->kept.n++] = (rule_text_t){mem_strdup(name), mem_strndup(text->text, text->len), text->len};
+                l->kept.at[l->kept.n++] =
+                    (rule_text_t){mem_strdup(name), mem_strndup(text->text, text->len), text->len};
         }
         lua_pop(L, 1);
     }
@@ -290,7 +291,9 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const rule_text_t *)a)->name, ((const rule_text_t *)b)->name);
 }
 
-static int compare_texts(const void *a, const void *b) { return by_name(*(const rule_text_t *const *)a, *(const rule_text_t *const *)b); }
+static int compare_texts(const void *a, const void *b) {
+    return by_name(*(const rule_text_t *const *)a, *(const rule_text_t *const *)b);
+}
 
 /* Errors stay beside their texts. */
 static void sort_reading(reading_t *r) {
@@ -343,8 +346,14 @@ int script_load_rules(script_t *s, const char *from, const config_t *config, pla
         if (only && !is_lua(only))
             read_file(&r, from, only);
         sort_reading(&r);
-        loading_t l = {.s = s, .texts = &r.texts, .errors = r.errors, .root = strcmp(root, ".") == 0 && only ? "" : root,
-                       .only = only, .from = from, .config = config, .faults = faults};
+        loading_t l = {.s = s,
+                       .texts = &r.texts,
+                       .errors = r.errors,
+                       .root = strcmp(root, ".") == 0 && only ? "" : root,
+                       .only = only,
+                       .from = from,
+                       .config = config,
+                       .faults = faults};
         rc = load(&l, out);
     }
     mem_free(only);
@@ -357,7 +366,8 @@ int script_load_texts(script_t *s, const rule_texts_t *texts, const config_t *co
     /* The script's own texts may be given: they are replaced only at the end. */
     rule_texts_t copy = {mem_zalloc((texts->n + 1) * sizeof *copy.at), texts->n};
     for (size_t i = 0; i < texts->n; i++)
-        copy.at[i] = (rule_text_t){mem_strdup(texts->at[i].name), mem_strndup(texts->at[i].text, texts->at[i].len), texts->at[i].len};
+        copy.at[i] = (rule_text_t){mem_strdup(texts->at[i].name), mem_strndup(texts->at[i].text, texts->at[i].len),
+                                   texts->at[i].len};
     qsort(copy.at, copy.n, sizeof *copy.at, by_name);
     const char *from = config->rules ? config->rules : "";
     char *root = is_lua(from) ? folder_of(from) : mem_strdup(from);

@@ -7,8 +7,8 @@
 #define ANANAS_SCRIPT_PLAN_H
 #include "script_lua.h"
 
-#define SCRIPT_FILES_MAX 10000          /* files below the rules folder */
-#define SCRIPT_FILE_MAX (4u << 20)      /* bytes of one */
+#define SCRIPT_FILES_MAX 10000     /* files below the rules folder */
+#define SCRIPT_FILE_MAX (4u << 20) /* bytes of one */
 #define SCRIPT_FOLDER_DEPTH 6
 
 /* [.., plan table at t] -> same: copies what plan.lua described. */

@@ -5,8 +5,8 @@
 /* Each list is zeroed first and counted as it grows: a plan that is half done can be freed. */
 
 static const char *const window_kinds[] = {"none", "tumble", "hop", "cumulate", "session", "record", NULL};
-static const char *const agg_kinds[] = {"count_all", "count", "sum", "avg", "min", "max", "first", "last",
-                                        "count_distinct", "listagg", "quantile", "fold", NULL};
+static const char *const agg_kinds[] = {"count_all", "count",          "sum",     "avg",      "min",  "max", "first",
+                                        "last",      "count_distinct", "listagg", "quantile", "fold", NULL};
 static const char *const skip_kinds[] = {"past_last", "to_next", "to_first", "to_last", NULL};
 static const char *const rows_kinds[] = {"one", "all", "all omit empty", "all with unmatched", NULL};
 static const char *const time_formats[] = {"iso8601", "sql", "epoch_ms", NULL};
@@ -23,7 +23,8 @@ static void read_inputs(lua_State *L, int t, rule_t *r) {
     for (; r->n_from < n; r->n_from++) {
         lua_rawgeti(L, list, (int)r->n_from + 1);
         int at = lua_gettop(L);
-        r->from[r->n_from] = (input_t){script_read_bool(L, at, "is_rule"), (uint32_t)script_read_int(L, at, "index", 0)};
+        r->from[r->n_from] =
+            (input_t){script_read_bool(L, at, "is_rule"), (uint32_t)script_read_int(L, at, "index", 0)};
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -109,7 +110,8 @@ static void read_order(lua_State *L, int t, match_spec_t *m) {
     for (; m->n_order_by < n; m->n_order_by++) {
         lua_rawgeti(L, list, (int)m->n_order_by + 1);
         int at = lua_gettop(L);
-        m->order_by[m->n_order_by] = (order_item_t){script_read_string(L, at, "column"), script_read_bool(L, at, "desc")};
+        m->order_by[m->n_order_by] =
+            (order_item_t){script_read_string(L, at, "column"), script_read_bool(L, at, "desc")};
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -145,8 +147,8 @@ static void read_match(lua_State *L, int t, rule_t *r) {
         m->within = script_read_int(L, at, "within", 0);
         m->emit_timeout = script_read_bool(L, at, "emit_timeout");
         m->lookback = script_read_int(L, at, "lookback", 0);
-    m->max_rows = script_read_int(L, at, "max_rows", 0);
-    m->max_steps = script_read_int(L, at, "max_steps", 0);
+        m->max_rows = script_read_int(L, at, "max_rows", 0);
+        m->max_steps = script_read_int(L, at, "max_steps", 0);
         m->history_free = script_read_bool(L, at, "history_free");
         m->needs = script_read_names(L, at, "needs");
     }
@@ -240,10 +242,9 @@ static void read_functions(lua_State *L, int t, plan_t *p) {
     for (; p->n_fns < n; p->n_fns++) {
         lua_rawgeti(L, list, (int)p->n_fns + 1);
         int at = lua_gettop(L);
-        p->fns[p->n_fns] =
-            (fn_info_t){script_read_string(L, at, "what"), script_read_string(L, at, "file"),
-                        (int)script_read_int(L, at, "line", 0), (int)script_read_int(L, at, "rule", -1),
-                        script_read_string(L, at, "memo_column")};
+        p->fns[p->n_fns] = (fn_info_t){script_read_string(L, at, "what"), script_read_string(L, at, "file"),
+                                       (int)script_read_int(L, at, "line", 0), (int)script_read_int(L, at, "rule", -1),
+                                       script_read_string(L, at, "memo_column")};
         lua_pop(L, 1);
     }
     lua_pop(L, 1);

@@ -8,12 +8,12 @@
 #include "script_lua.h"
 
 /* t is the index of the table, as written before the call. */
-char *script_read_string(lua_State *L, int t, const char *key);             /* NULL: none */
+char *script_read_string(lua_State *L, int t, const char *key); /* NULL: none */
 int64_t script_read_int(lua_State *L, int t, const char *key, int64_t none);
 double script_read_number(lua_State *L, int t, const char *key, double none);
 int script_read_bool(lua_State *L, int t, const char *key);
 fn_t script_read_fn(lua_State *L, int t, const char *key);
-names_t script_read_names(lua_State *L, int t, const char *key);            /* at == NULL where there is no list */
+names_t script_read_names(lua_State *L, int t, const char *key); /* at == NULL where there is no list */
 /* Copies at most size - 1 bytes of a string field. */
 void script_read_text(lua_State *L, int t, const char *key, char *out, size_t size);
 /* The number of the string among those of a NULL-terminated list; 0 where it is none of them. */

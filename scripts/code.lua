@@ -21,6 +21,8 @@ local function upvalue_name(f, proto, i, chain)
     return (debug.getupvalue(f, i)) or "?"
 end
 
+local remedy = "what must be remembered belongs into the state of `process`"
+
 local assigns = { USETV = true, USETS = true, USETN = true, USETP = true }
 
 local function scan(f, proto, chain, source, settings)
@@ -33,14 +35,12 @@ local function scan(f, proto, chain, source, settings)
             end
         elseif ins.op == "GSET" then
             local file, line = place(proto, pc, source)
-            settings.faults:add(file, line, "a rule's function cannot write the global `%s`; what must be remembered belongs into the state of `process`",
-                proto.constants[ins.d])
+            settings.faults:add(file, line, "a rule's function cannot write the global `%s`; " .. remedy, proto.constants[ins.d])
         elseif assigns[ins.op] then
             local name = upvalue_name(f, proto, ins.a + 1, chain)
             if name then
                 local file, line = place(proto, pc, source)
-                settings.faults:add(file, line, "a rule's function cannot assign `%s`, which is outside of it; what must be remembered belongs into the state of `process`",
-                    name)
+                settings.faults:add(file, line, "a rule's function cannot assign `%s`, which is outside of it; " .. remedy, name)
             end
         end
     end

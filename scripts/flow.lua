@@ -300,10 +300,9 @@ function run:call_atom(atom, args, line, more)
             if proto then return self:enter(atom.v, proto, self:captured(atom.v), args) end
         end
     end
-    if kind ~= "string_method" and not (kind == "column") then self:impure() end
+    if kind ~= "string_method" and kind ~= "column" then self:impure() end
     for _, arg in ipairs(args) do self:escape(arg) end
     if kind == "row" or kind == "m" then self:all() end
-    _ = more
     return other
 end
 
@@ -481,7 +480,6 @@ for name in ([[ADDVV SUBVV MULVV DIVVV MODVV POW]]):gmatch("%S+") do arithmetic[
 local ops = {}
 
 local function test(self, pc, ins, state)
-    _ = ins
     self:go(pc + 1, state)
     self:go(pc + 2, state)
 end

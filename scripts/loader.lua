@@ -190,7 +190,8 @@ local function function_facts(state, words)
 end
 
 -- files: texts sorted by name. settings: { sources = checked sources, add = function(fn, info) -> number, only = name of a
--- single rule file or nil, running = function(path) told which file runs }. Gives the plan and the faults (loader's fault list); warnings are { file, line, text }.
+-- single rule file or nil, running = function(path) told which file runs }. Gives the plan and the faults
+-- (loader's fault list); warnings are { file, line, text }.
 function loader.load(files, settings)
     local faults, found, warnings = fault.new(), {}, {}
     local state = { faults = faults, files = files, used = {}, by_env = {}, running = settings.running or function() end }

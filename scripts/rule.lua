@@ -44,7 +44,8 @@ rule.match = {
     { name = "on_timeout", type = "choice", default = "drop", range = { "drop", "emit" }, doc = "what becomes of an attempt that took too long" },
     { name = "lookback", type = "integer", default = 100, range = { 0, 1000000 }, doc = "rows before the attempt that prev can reach" },
     { name = "max_rows", type = "integer", default = 100000, range = { 1, 10000000 }, doc = "rows after which an attempt is given up, and counted as a limit" },
-    { name = "max_steps", type = "integer", default = 250000, range = { 1, 2 ^ 53 }, doc = "steps of backtracking after which an attempt is given up, likewise" },
+    { name = "max_steps", type = "integer", default = 250000, range = { 1, 2 ^ 53 },
+        doc = "steps of backtracking after which an attempt is given up, likewise" },
 }
 
 rule.process = {

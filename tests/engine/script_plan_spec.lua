@@ -55,10 +55,13 @@ after_each(function() os.execute(("rm -rf '%s'"):format(folder)) end)
 describe("rules from a folder", function()
     it("are copied with everything they say", function()
         write("a.lua", [[
-rule "a" { from = "pizzas", unnest = "list[] as item", where = function(r) return r.item == 1 end, select = { "item", t = "t", f = function(r) return r.x end }, key = {}, cooldown = "1m", to = "out", late_to = nil, time_format = "sql", mode = "shadow", explain = true }
-rule "w" { from = "a", window = hop { size = "10s", slide = "5s", offset = "-1s" }, group_by = { "item" }, aggregate = { n = count(), q = quantile("f", 0.5), l = listagg("f", "; "), s = sum(function(r) return r.f end), z = fold({ n = 0 }, function(acc, r) return r.f end) },
+rule "a" { from = "pizzas", unnest = "list[] as item", where = function(r) return r.item == 1 end, select = { "item", t = "t", f = function(r) return r.x end }, key = {}, cooldown = "1m", to = "out",
+    late_to = nil, time_format = "sql", mode = "shadow", explain = true }
+rule "w" { from = "a", window = hop { size = "10s", slide = "5s", offset = "-1s" }, group_by = { "item" }, aggregate = { n = count(), q = quantile("f", 0.5), l = listagg("f", "; "),
+    s = sum(function(r) return r.f end), z = fold({ n = 0 }, function(acc, r) return r.f end) },
   having = function(g) return g.n > 1 end, top = { n = 2, by = "n desc" }, early = true, lateness = "3s", late_to = "late" }
-rule "m" { from = "a", match = { partition_by = "item", order_by = { "f desc" }, pattern = "A B*", define = { B = function(row, m) return row.f end }, subset = { U = { "A", "B" } }, measures = { c = function(m) return m.count("U") end },
+rule "m" { from = "a", match = { partition_by = "item", order_by = { "f desc" }, pattern = "A B*", define = { B = function(row, m) return row.f end }, subset = { U = { "A", "B" } },
+    measures = { c = function(m) return m.count("U") end },
   after_match = "skip to last A", rows_per_match = "all omit empty", within = "1h", on_timeout = "emit", lookback = 7 } }
 rule "p" { from = { "a", "w" }, process = { by = "item", order = "event_time", ttl = "30d", on_row = function(row, state) state.x = row.f end, on_timer = function() end } }
 ]])
@@ -156,7 +159,8 @@ describe("rules that cannot be loaded", function()
         { "an empty folder", function() return folder end, "F:0: no rule file (*.lua) was found" },
         { "a file that is too large", function() write("a.lua", ("-"):rep(2 ^ 22 + 1)) return folder end, "F/a.lua:0: cannot be read: File too large" },
         { "a link into nothing", function() os.execute(("ln -s none '%s/a.lua'"):format(folder)) return folder end, "F/a.lua:0: cannot be read: No such file or directory" },
-        { "one that uses up its memory, by name", function() write("ok.lua", "local x = 1") write("b.lua", 'local t = {}\nfor i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end') return folder end, "F/b.lua:0: loading was stopped: its memory of 64 MB is used up" },
+        { "one that uses up its memory, by name", function() write("ok.lua", "local x = 1") write("b.lua", 'local t = {}\nfor i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end') return folder end,
+            "F/b.lua:0: loading was stopped: its memory of 64 MB is used up" },
         { "endless recursion", function() write("a.lua", "local function f() return f() + 1 end f()") return folder end, "F/a.lua:1: stack overflow" },
     } do
         it("for " .. case[1], function()

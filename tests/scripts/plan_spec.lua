@@ -105,7 +105,9 @@ rule "d" { from = "c", where = function(r) return next(r) end }]]
         assert.same({ "x", "y" }, r.d.needs)
     end)
     it("of a match that gives one row is what conditions and measures read", function()
-        local r = rules 'rule "x" { from = "pizzas", to = "t", match = { partition_by = "id", order_by = "seq desc", pattern = "A", define = { A = function(row) return row.a end }, measures = { z = function(m) return m.last("A").z end } } }'
+        local r = rules [[
+rule "x" { from = "pizzas", to = "t", match = { partition_by = "id", order_by = "seq desc", pattern = "A",
+  define = { A = function(row) return row.a end }, measures = { z = function(m) return m.last("A").z end } } }]]
         assert.same({ "a", "id", "seq", "z" }, r.x.match.needs)
         assert.same({ { column = "seq", desc = true } }, r.x.match.order_by)
     end)
@@ -149,9 +151,12 @@ describe("between rules", function()
         { "a rule that reads itself", 'rule "x" { from = { "pizzas", "x" } }', 1, "`from` goes in a circle: x -> x" },
         { "a source's name", 'rule "pizzas" { from = "other" }', 1, "`pizzas` is the name of a source (ananas.lua:1)" },
         { "a column in select", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a",\n select = { "nam" } }', 3, "there is no column `nam`; did you mean `name`?" },
-        { "a column in group_by", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a", window = tumble "1s", aggregate = { n = count() }, group_by = "nam" }', 2, "`group_by`: there is no column `nam`" },
-        { "a column in an aggregate", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a", window = tumble "1s", aggregate = {\n n = count("nam") } }', 3, "`aggregate.n`: there is no column `nam`" },
-        { "a column of a group in having", 'rule "x" { from = "pizzas", window = tumble "1s", aggregate = { nr = count() }, having = function(g)\n return g.n > 1 end }', 2, "`having` of `x`: there is no column `n`; did you mean `nr`?" },
+        { "a column in group_by", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a", window = tumble "1s", aggregate = { n = count() }, group_by = "nam" }', 2,
+            "`group_by`: there is no column `nam`" },
+        { "a column in an aggregate", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a", window = tumble "1s", aggregate = {\n n = count("nam") } }', 3,
+            "`aggregate.n`: there is no column `nam`" },
+        { "a column of a group in having", 'rule "x" { from = "pizzas", window = tumble "1s", aggregate = { nr = count() }, having = function(g)\n return g.n > 1 end }', 2,
+            "`having` of `x`: there is no column `n`; did you mean `nr`?" },
         { "a column in top", 'rule "x" { from = "pizzas", window = tumble "1s", aggregate = { nr = count() }, top = { n = 1, by = "nm desc" } }', 1, "`top.by`: there is no column `nm`" },
         { "a column in key", 'rule "x" { from = "pizzas", select = { "id" }, window = tumble "1s", aggregate = { id = count() }, key = { "idd" } }', 1, "`key.1`: there is no column `idd`; did you mean `id`?" },
         { "a column in partition_by", 'rule "a" { from = "pizzas", select = { "name" } }\nrule "x" { from = "a", match = { partition_by = "nam", pattern = "A" } }', 2, "there is no column `nam`" },
@@ -161,8 +166,10 @@ describe("between rules", function()
         { "an aggregate with a key's name", 'rule "x" { from = "pizzas", window = tumble "1s", group_by = "n", aggregate = { n = count() } }', 1, "`n` is a column of `group_by` already" },
         { "an aggregate with a window column's name", 'rule "x" { from = "pizzas", window = tumble "1s", aggregate = { window_end = count() } }', 1, "`window_end` is a column of `window` already" },
         { "a measure with a key's name", 'rule "x" { from = "pizzas", match = { partition_by = "n", pattern = "A", measures = { n = function() end } } }', 1, "`n` is a column of `partition_by` already" },
-        { "record() over windows", 'rule "a" { from = "pizzas", window = tumble "1s", aggregate = { n = count() } }\nrule "x" { from = "a",\n window = record(), aggregate = { n = count() } }', 3, "those of `a` are no longer rows of records" },
-        { "record() over a match", 'rule "a" { from = "pizzas", match = { pattern = "A" } }\nrule "b" { from = "a" }\nrule "x" { from = "b", window = record(), aggregate = { n = count() } }', 3, "those of `b` are no longer" },
+        { "record() over windows", 'rule "a" { from = "pizzas", window = tumble "1s", aggregate = { n = count() } }\nrule "x" { from = "a",\n window = record(), aggregate = { n = count() } }', 3,
+            "those of `a` are no longer rows of records" },
+        { "record() over a match", 'rule "a" { from = "pizzas", match = { pattern = "A" } }\nrule "b" { from = "a" }\nrule "x" { from = "b", window = record(), aggregate = { n = count() } }', 3,
+            "those of `b` are no longer" },
         { "a rule that would read its own output", 'rule "a" { from = "pizzas" }\nrule "x" { from = "a",\n to = "pizzas" }', 3, "the rule would read its own output" },
     } do
         it("refuses " .. case[1], function()
