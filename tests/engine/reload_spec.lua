@@ -102,7 +102,8 @@ local cases = {
     { "unnest of a window", 'rule "windows" { from = "plain"', 'rule "windows" { from = "plain", unnest = "list[] as x"', "windows", "handover", "unnest" },
     { "unnest of a process", 'rule "states" { from = "plain"', 'rule "states" { from = "plain", unnest = "list[] as x"', "states", "reset", "`unnest` changed" },
     { "unnest of a filter", 'rule "plain" { from = "pizzas"', 'rule "plain" { from = "pizzas", unnest = "l[] as x"', "plain", "kept", "unnest" },
-    { "a match into a process", 'match = { partition_by = { "topping" }, pattern = "A B+ C", within = "10s",\n  define = { B = function(row, m) return row.n > m.prev().n end }, measures = { x = function(m) return m.first("A").n end } }',
+    { "a match into a process", 'match = { partition_by = { "topping" }, pattern = "A B+ C", within = "10s",\n  define = { B = function(row, m) '
+        .. 'return row.n > m.prev().n end }, measures = { x = function(m) return m.first("A").n end } }',
         "process = { on_row = function() end }", "matches", "reset", "it was a match and is a process" },
 }
 

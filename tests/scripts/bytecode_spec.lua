@@ -173,6 +173,6 @@ end]]
             end
         end
         assert.is_true(checked > 75)
-        assert.is_true(sharp > 20, "the analysis always gives up: " .. sharp)
+        assert.is_true(sharp > 5, "the analysis always gives up: " .. sharp)
     end)
 end)
