@@ -133,6 +133,19 @@ describe("match", function()
         assert.equal(1 + 2, x:held())
     end)
 
+    it("ends an attempt in time also after a restart or an abort", function()
+        local job = simple "A B"
+        job.within, job.emit_timeout = 10, true
+        local x = match_run.new(job, rows.open())
+        assert.same({}, x:run { { time = 5, k = 1, i = 0, value = 1 }, { time = 6, offset = 1, k = 2, i = 0, value = 1 }, { wm = 7 } })
+        x:commit()
+        x = x:restart()
+        assert.same({}, x:run { { wm = 13 } })
+        assert.same({ '1 0 1 "A"' }, x:run { { wm = 14 } })
+        x:abort(13)
+        assert.same({ '1 0 1 "A"', '2 0 1 "A"' }, x:run { { wm = 15 } })
+    end)
+
     it("holds rows whose time has not come in the store, and gives them up when it has", function()
         local x = match_run.new(simple "A B", rows.open())
         assert.same({}, x:run { { time = 5, k = 1, i = 0, value = 1 }, { time = 6, offset = 1, k = 1, i = 1, value = 2 }, { wm = 4 } })
