@@ -147,6 +147,16 @@ void merge_streams(step_t *s, const merge_input_t *in, uint32_t n, valve_t *valv
     out->batch = merge_batches(s, in, b, n, open);
 }
 
+batch_t *merge_rows(step_t *s, const batch_t *const *b, uint32_t n, const char *name) {
+    merge_input_t *in = arena_array(s->arena, merge_input_t, n);
+    int open = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        in[i] = (merge_input_t){.name = name};
+        open |= (int)b[i]->open;
+    }
+    return merge_batches(s, in, b, n, open);
+}
+
 batch_t *merge_name(arena_t *a, const batch_t *in, const char *name) {
     cell_t *cell = arena_alloc(a, sizeof *cell);
     *cell = cell_str(name, strlen(name));

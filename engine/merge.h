@@ -17,6 +17,8 @@ typedef struct merge_input {
 
 /* Moves the valve; everything in *out lives in the step's arena. n may be 1. */
 void merge_streams(step_t *s, const merge_input_t *in, uint32_t n, valve_t *valve, stream_t *out);
+/* Rows of several batches of one rule (versions of it) as one, by tick. */
+batch_t *merge_rows(step_t *s, const batch_t *const *b, uint32_t n, const char *name);
 /* in with a column _from. */
 batch_t *merge_name(arena_t *a, const batch_t *in, const char *name);
 #endif

@@ -33,8 +33,8 @@ static names_t whole_rows_extras(const pipeline_t *p, const rule_t *rule) {
     return names_copy(&p->in_extras, 0);
 }
 
-void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras) {
-    *p = (pipeline_t){.rule = rule};
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin) {
+    *p = (pipeline_t){.rule = rule, .begin = begin};
     p->in_extras = names_copy(&in_extras, rule->n_unnest);
     for (uint32_t i = 0; i < rule->n_unnest; i++)
         p->in_extras.at[p->in_extras.n++] = rule->unnest[i].alias;
@@ -45,13 +45,16 @@ void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in
     else if (rule->process)
         p->process = process_new(rule, store);
     else if (rule->window.kind != WINDOW_NONE)
-        p->group = group_new(rule, store);
+        p->group = group_new_from(rule, store, begin);
     if (rule->cooldown)
         p->cooldown = cooldown_new(rule, store);
     valve_init(&p->valve, rule->n_from);
 }
 
 void pipeline_fini(pipeline_t *p) {
+    for (size_t i = 0; i < p->n_leaving; i++)
+        leaving_fini(&p->leaving[i]);
+    mem_free(p->leaving);
     select_free(p->select);
     group_free(p->group);
     match_free(p->match);
@@ -62,7 +65,53 @@ void pipeline_fini(pipeline_t *p) {
     mem_free(p->extras.at);
 }
 
+etime_t pipeline_last_end(const pipeline_t *p) {
+    etime_t last = p->group ? group_last_end(p->group) : ETIME_MIN;
+    for (size_t i = 0; i < p->n_leaving; i++)
+        last = p->leaving[i].until > last ? p->leaving[i].until : last;
+    return last;
+}
+
+void pipeline_move_leaving(pipeline_t *old, pipeline_t *p) {
+    p->leaving = old->leaving;
+    p->n_leaving = old->n_leaving;
+    p->cap_leaving = old->cap_leaving;
+    old->leaving = NULL;
+    old->n_leaving = old->cap_leaving = 0;
+}
+
+void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p) {
+    pipeline_move_leaving(old, p);
+    if (!old->group || group_last_end(old->group) == ETIME_MIN)
+        return;
+    mem_grow(&p->leaving, &p->cap_leaving, p->n_leaving + 1, sizeof *p->leaving);
+    leaving_init(&p->leaving[p->n_leaving++], g, old->rule, old->group, old->select, old->begin, p->begin);
+    old->group = NULL;
+    old->select = NULL;
+}
+
+/* Versions whose last window has closed, or whose code overran. Not at the end of the step in which that happened: its
+ * output still borrows their names. */
+static void let_go(pipeline_t *p, step_t *s, const stream_t *in) {
+    size_t kept = 0;
+    for (size_t i = 0; i < p->n_leaving; i++) {
+        leaving_t *l = &p->leaving[i];
+        if (!leaving_over(l, in->wm_before)) {
+            p->leaving[kept++] = *l;
+            continue;
+        }
+        if (l->dead)
+            log_say(s->log, LOG_ERROR, "rules", "the leaving version %s of rule \"%s\" overran its budget; its %zu open windows are dropped",
+                    l->rule->version, l->rule->name, group_open_windows(l->group));
+        leaving_drop_state(l, s->store);
+        leaving_fini(l);
+    }
+    p->n_leaving = kept;
+}
+
 void pipeline_rebuild(pipeline_t *p) {
+    for (size_t i = 0; i < p->n_leaving; i++)
+        group_rebuild(p->leaving[i].group);
     if (p->group)
         group_rebuild(p->group);
     if (p->match)
@@ -133,6 +182,19 @@ static batch_t *new_rows(step_t *s, const result_t *r) {
     return kept == r->batch->n ? r->batch : batch_filter(s->arena, r->batch, pass);
 }
 
+/* Rows of the versions that leave stand beside those of the one that stays, in tick order. */
+static void join_leaving(pipeline_t *p, step_t *s, const result_t *left, size_t n) {
+    const batch_t **all = arena_array(s->arena, const batch_t *, n + 1);
+    uint32_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (left[i].batch && left[i].batch->n)
+            all[count++] = new_rows(s, &left[i]);
+    if (count == 0)
+        return;
+    all[count++] = p->out.batch;
+    p->out.batch = merge_rows(s, all, count, p->rule->name);
+}
+
 static void count_rows(rule_stats_t *st, const result_t *r) {
     for (uint32_t i = 0; r->kind && i < r->batch->n; i++) {
         st->updates += r->kind[i] == ROW_UPDATE;
@@ -143,16 +205,32 @@ static void count_rows(rule_stats_t *st, const result_t *r) {
         st->emitted += r->batch->n;
 }
 
+/* What readers will have been told after this step. */
+static void keep_watermark(pipeline_t *p, const stream_t *in) {
+    const mark_t *last = in->n_marks ? &in->marks[in->n_marks - 1] : NULL;
+    p->wm = last ? last->wm : in->wm_before;
+    p->idle = last ? (int)last->idle : p->idle;
+}
+
 int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o) {
     const rule_t *rule = p->rule;
     s->stats = &p->stats;
+    s->rule_index = rule->index;
+    if (p->n_leaving)
+        let_go(p, s, in);
+    keep_watermark(p, in);
     stream_t rows = *in;
     rows.batch = unnest_all(rule, s, in->batch, fast);
     p->stats.rows_in += rows.batch->n;
     int rc = keep_where(rule, s, &rows.batch);
     if (rc)
         return rc;
-    result_t result, selected;
+    result_t result, selected, *left = arena_array(s->arena, result_t, p->n_leaving + 1);
+    for (size_t i = 0; i < p->n_leaving; i++) {
+        leaving_run(&p->leaving[i], s, &rows, o, &left[i]);
+        if (left[i].batch)
+            count_rows(&p->stats, &left[i]);
+    }
     if ((rc = operate(p, s, &rows, &result)))
         return rc;
     if (p->group)
@@ -166,11 +244,14 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
         select_write(p->select, s, &selected, o);
     p->out = *in;
     p->out.batch = new_rows(s, &selected);
+    if (p->n_leaving)
+        join_leaving(p, s, left, p->n_leaving);
     return 0;
 }
 
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
     p->stats.skipped += in->batch->n;
+    keep_watermark(p, in);
     p->out = *in;
     p->out.batch = batch_select(s->arena, in->batch, NULL, 0);
 }

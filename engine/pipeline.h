@@ -6,6 +6,7 @@
 #define ANANAS_PIPELINE_H
 #include "cooldown.h"
 #include "group.h"
+#include "leaving.h"
 #include "match.h"
 #include "merge.h"
 #include "process.h"
@@ -20,14 +21,26 @@ typedef struct pipeline {
     match_t *match;
     process_t *process;
     cooldown_t *cooldown;
+    etime_t begin;               /* it took over from another version there; ETIME_MIN: it did not */
+    leaving_t *leaving;          /* versions before it whose windows are still open, oldest first */
+    size_t n_leaving, cap_leaving;
     valve_t valve;               /* where it reads several inputs */
     rule_stats_t stats;
+    etime_t wm;                  /* what its readers have been told so far */
+    int idle;
     stream_t out;                /* of this step, for its readers */
 } pipeline_t;
 
 /* in_extras: borrowed strings in a list of the pipeline's own. */
-void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras);
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin);
 void pipeline_fini(pipeline_t *p);
+/* The version that p is takes over the windows' future from `old` of generation g, whose windows close under its own code. */
+void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
+/* Versions that were leaving go on leaving. */
+void pipeline_move_leaving(pipeline_t *old, pipeline_t *p);
+/* The greatest end of a window that is there, of all versions; ETIME_MIN: none is. */
+etime_t pipeline_last_end(const pipeline_t *p);
+
 void pipeline_rebuild(pipeline_t *p);
 /* Takes its input through every stage: unnest, where, operator, select, cooldown, writing. fast: what the decoder
  * unnested already for this rule, or NULL. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */

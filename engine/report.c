@@ -13,8 +13,9 @@ int report_due(uint64_t before, uint64_t now) {
     return step <= now;
 }
 
-static void keep(report_t *r, const rule_t *rule, const char *text) {
-    last_error_t *last = &r->errors[rule->index];
+static void keep(const step_t *s, const char *text) {
+    const report_t *r = s->task;
+    last_error_t *last = &r->errors[s->rule_index];
     last->count++;
     snprintf(last->text, sizeof last->text, "%.599s", text);
 }
@@ -35,7 +36,7 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
             snprintf(place, sizeof place, " (row of event time %lld)", (long long)o->time);
     }
     snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s", what, rule->name, e->first, place);
-    keep(r, rule, text);
+    keep(s, text);
     if (report_due(before, s->stats->errors))
         log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);
 }
@@ -44,7 +45,7 @@ static void say(step_t *s, const rule_t *rule, uint64_t *count, const char *fmt,
     char what[400], text[600];
     vsnprintf(what, sizeof what, fmt, ap);
     snprintf(text, sizeof text, "rule \"%s\": %s", rule->name, what);
-    keep(s->task, rule, text);
+    keep(s, text);
     uint64_t before = (*count)++;
     if (report_due(before, *count))
         log_say(s->log, LOG_WARN, "rules", "%s; %llu such so far", text, (unsigned long long)*count);
@@ -71,7 +72,7 @@ void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row,
     report_t *r = s->task;
     const origin_t *o = batch_origin(rows, row);
     buf_t text = {0};
-    select_write_row(s, &r->extras[rule->index], rule->time_format, rows, row, &text);
+    select_write_row(s, &r->extras[s->rule_index], rule->time_format, rows, row, &text);
     header_t *h = arena_array(s->arena, header_t, 3);
     h[0] = (header_t){"ananas-rule", slice_of(rule->name)};
     h[1] = (header_t){"ananas-rule-version", slice_of(rule->version)};
@@ -84,7 +85,7 @@ void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row,
                                        .headers = h,
                                        .n_headers = 3,
                                        .tick = tick,
-                                       .rule = (int32_t)rule->index,
+                                       .rule = (int32_t)s->rule_index,
                                        .kind = OUT_LATE,
                                        .time = o->time};
     buf_fini(&text);

@@ -298,13 +298,15 @@ void select_write_row(step_t *s, const names_t *extras, time_format_t format, co
     buf_add_char(out, '}');
 }
 
-static void write_fixed_row(const select_t *sel, const column_t *columns, uint32_t row, buf_t *out) {
+static void write_fixed_row(const select_t *sel, const batch_t *b, const column_t *columns, uint32_t row, buf_t *out) {
     for (uint32_t c = 0; c < sel->prefixes.n; c++) {
         buf_add_str(out, sel->prefixes.at[c]);
         cell_write(out, &columns[c].cells[columns[c].map[row]], sel->rule->time_format);
     }
     if (sel->prefixes.n == 0)
         buf_add_char(out, '{');
+    if (batch_origin(b, row)->flags & ORIGIN_PARTIAL)
+        buf_add_str(out, sel->prefixes.n ? ",\"partial\":true" : "\"partial\":true");
     buf_add_char(out, '}');
 }
 
@@ -335,7 +337,7 @@ static void add_record(select_t *sel, step_t *s, const result_t *rows, uint32_t 
                         .headers = sel->headers,
                         .n_headers = 2,
                         .tick = from->tick,
-                        .rule = (int32_t)rule->index,
+                        .rule = (int32_t)s->rule_index,
                         .time = rows->stamps ? rows->stamps[row] : from->time};
     if (!rule->explain)
         return;
@@ -361,7 +363,7 @@ void select_write(select_t *sel, step_t *s, const result_t *rows, outbox_t *o) {
             if (rule->open)
                 select_write_row(s, &sel->extras, rule->time_format, b, r, text);
             else
-                write_fixed_row(sel, columns, r, text);
+                write_fixed_row(sel, b, columns, r, text);
         }
         sel->ends[r] = text->len;
         add_record(sel, s, rows, r, explain, o);
