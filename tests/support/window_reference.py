@@ -443,7 +443,9 @@ class World:
             luck = rng.random()
             now += rng.choice([0, 0, 1, 1, 2, 5, 9]) + (rng.randint(50, 200) if luck < 0.01 else 0)
             topic, partition = rng.choice(self.places())
-            if luck > 0.95:
+            if luck > 0.985:
+                lines += [{"topic": t, "partition": p, "idle": True} for t, p in self.places()]
+            elif luck > 0.95:
                 lines.append({"topic": topic, "partition": partition, "idle": True})
             elif luck > 0.92:
                 lines.append({"watermark": now + rng.randint(-40, 5)})
