@@ -18,6 +18,7 @@ struct active {
     event_t *events;
     mono_t committed_at;
     int uncommitted;                 /* something happened since */
+    int new_rules;                   /* the commit under way is the first of a rule set */
     uint64_t records;
     position_t *safe;                /* positions at the last commit, to go back to */
     uint32_t n_safe;
@@ -95,25 +96,42 @@ static int resume_all(const active_t *a, const char *const *topics, partitions_t
 
 /* ---- state ---- */
 
-/* The rules that the state belongs to, when they are not those of today: what runs first, until the reload. */
+/* The rules that ran when the state was written, where those are not today's: they run first, until the reload. */
 static int load_old(const active_t *a, const changelog_found_t *found, const plan_t *today, script_t **script, plan_t **plan) {
-    if (found->texts.len == 0 || slice_eq(buf_slice(&found->meta.version), slice_of(today->version)))
+    slice_t version = buf_slice(&found->meta.version);
+    if (!found->meta.present || slice_eq(version, slice_of(today->version)))
         return 0;
-    script_limits_t limits = load_limits(a->o.config);
-    reader_t r = reader_of(found->texts.s, found->texts.len);
-    rule_texts_t texts = {0};
-    faults_t faults = {0};
-    error_t e = {0};
-    int ok = texts_load(&r, &texts) == 0 && script_open(script, &limits, a->o.log, &e) == 0;
-    if (ok && script_load_texts(*script, &texts, a->o.config, plan, &faults)) {
-        log_say(a->o.log, LOG_WARN, "rules", "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
-                faults.n ? faults.at[0].text : "no reason given");
-        script_close(*script);
-        ok = 0;
+    for (size_t i = 0; i < found->n_texts; i++) {
+        if (!slice_eq(slice_of(found->texts[i].version), version))
+            continue;
+        script_limits_t limits = load_limits(a->o.config);
+        reader_t r = reader_of(found->texts[i].bytes.s, found->texts[i].bytes.len);
+        rule_texts_t texts = {0};
+        faults_t faults = {0};
+        error_t e = {0};
+        int ok = texts_load(&r, &texts) == 0 && script_open(script, &limits, a->o.log, &e) == 0;
+        if (ok && script_load_texts(*script, &texts, a->o.config, plan, &faults)) {
+            log_say(a->o.log, LOG_WARN, "rules", "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
+                    faults.n ? faults.at[0].text : "no reason given");
+            script_close(*script);
+            ok = 0;
+        }
+        faults_fini(&faults);
+        texts_fini(&texts);
+        return ok;
     }
-    faults_fini(&faults);
-    texts_fini(&texts);
-    return ok;
+    return 0;
+}
+
+/* Older sets, for versions of rules that hand over. */
+static void offer_texts(active_t *a, const changelog_found_t *found) {
+    for (size_t i = 0; i < found->n_texts; i++) {
+        reader_t r = reader_of(found->texts[i].bytes.s, found->texts[i].bytes.len);
+        rule_texts_t texts = {0};
+        if (strcmp(found->texts[i].version, task_plan(a->task)->version) != 0 && texts_load(&r, &texts) == 0)
+            task_add_texts(a->task, &texts);
+        texts_fini(&texts);
+    }
 }
 
 static int load_today(const active_t *a, script_t **script, plan_t **plan, error_t *e) {
@@ -137,16 +155,15 @@ static int make_task(active_t *a, store_t *store, const changelog_found_t *found
     int is_old = load_old(a, found, plan, &old_script, &old_plan);
     task_options_t options = {.config = a->o.config, .log = a->o.log, .limits = load_limits(a->o.config), .store = store};
     a->task = task_new(&options, is_old ? old_script : script, is_old ? old_plan : plan);
+    offer_texts(a, found);
     reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
     if (found->meta.present && task_load_meta(a->task, &meta))
         rc = error_set(e, ERR_INVALID, "the changelog's meta record cannot be read");
+    task_settle(a->task);
     task_rebuild(a->task);
     if (is_old)
         task_reload(a->task, script, plan);
-    if (is_old || found->texts.len == 0)
-        checkpoint_set_texts(a->checkpoint, task_texts(a->task), task_plan(a->task)->version);
-    else
-        checkpoint_keep_version(a->checkpoint, task_plan(a->task)->version);
+    checkpoint_known_texts(a->checkpoint, found);
     return rc;
 }
 
@@ -229,9 +246,12 @@ void active_close(active_t *a) {
 /* The transaction was refused as a whole: everything since the last commit did not happen. */
 static int roll_back(active_t *a, error_t *e) {
     log_say(a->o.log, LOG_WARN, "engine", "%s; rolled back to the last commit", e->text);
+    const rule_texts_t *texts;
     int rc = checkpoint_abort(a->checkpoint, e);
     if (rc)
         return rc;
+    if (a->new_rules || task_version(a->task, 1, &texts)) /* more than positions and state would have to go back */
+        return error_set(e, ERR_KAFKA, "the transaction was refused while rules were handing over");
     task_abort(a->task);
     reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);
     if (task_load_meta(a->task, &meta))
@@ -325,10 +345,11 @@ int active_reload(active_t *a, script_t *script, plan_t *plan, error_t *e) {
         return rc;
     }
     task_reload(a->task, script, plan);
-    checkpoint_set_texts(a->checkpoint, task_texts(a->task), task_plan(a->task)->version);
-    a->uncommitted = 1;
+    a->uncommitted = a->new_rules = 1;
     log_positions(a);
-    return active_commit(a, e);
+    rc = active_commit(a, e);
+    a->new_rules = 0;
+    return rc;
 }
 
 const task_t *active_task(const active_t *a) { return a->task; }

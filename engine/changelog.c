@@ -40,9 +40,13 @@ int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changel
     return rc;
 }
 
-int changelog_put_texts(sink_t *s, const char *topic, int32_t task, slice_t texts, error_t *e) {
-    char kind = KIND_TEXTS;
-    return sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, texts, e);
+int changelog_put_texts(sink_t *s, const char *topic, int32_t task, const char *version, slice_t texts, error_t *e) {
+    buf_t key = {0};
+    buf_add_char(&key, KIND_TEXTS);
+    buf_add_str(&key, version);
+    int rc = sink_kafka_put(s, topic, task, buf_slice(&key), texts, e);
+    buf_fini(&key);
+    return rc;
 }
 
 int changelog_put_barrier(sink_t *s, const char *topic, int32_t task, slice_t mark, error_t *e) {
@@ -61,7 +65,31 @@ static void meta_clear(changelog_meta_t *m) {
 
 void changelog_found_fini(changelog_found_t *f) {
     meta_clear(&f->meta);
-    buf_fini(&f->texts);
+    for (size_t i = 0; i < f->n_texts; i++) {
+        mem_free(f->texts[i].version);
+        buf_fini(&f->texts[i].bytes);
+    }
+    mem_free(f->texts);
+    f->texts = NULL;
+    f->n_texts = f->cap_texts = 0;
+}
+
+/* The last of a version counts; without a value it is gone. */
+static void take_texts(changelog_found_t *f, slice_t version, slice_t value) {
+    size_t i = 0;
+    while (i < f->n_texts && !slice_eq(slice_of(f->texts[i].version), version))
+        i++;
+    if (i == f->n_texts) {
+        mem_grow(&f->texts, &f->cap_texts, f->n_texts + 1, sizeof *f->texts);
+        f->texts[f->n_texts++] = (changelog_texts_t){mem_strndup(version.s, version.len), {0}};
+    }
+    buf_clear(&f->texts[i].bytes);
+    buf_add_slice(&f->texts[i].bytes, value);
+    if (value.s)
+        return;
+    mem_free(f->texts[i].version);
+    buf_fini(&f->texts[i].bytes);
+    f->texts[i] = f->texts[--f->n_texts];
 }
 
 static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
@@ -96,8 +124,7 @@ static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store
     if (key[0] == KIND_META)
         return read_meta(&out->meta, value, e);
     if (key[0] == KIND_TEXTS) {
-        buf_clear(&out->texts);
-        buf_add_slice(&out->texts, value);
+        take_texts(out, (slice_t){key + 1, m->key_len - 1}, value);
         return 0;
     }
     reader_t r = reader_of(key + 1, m->key_len - 1);

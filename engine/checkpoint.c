@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "mem.h"
 #include "sink_kafka.h"
 
@@ -14,8 +15,8 @@ struct checkpoint {
     sink_t *sink;
     char *topic;                 /* the changelog */
     int transactional, in_transaction;
-    buf_t texts, version;
-    int texts_due;
+    char **written;              /* versions of rule sets whose texts are in the changelog */
+    size_t n_written, cap_written;
     int64_t last_ms;
 };
 
@@ -87,8 +88,9 @@ void checkpoint_close(checkpoint_t *cp) {
     if (!cp)
         return;
     sink_close(cp->sink);
-    buf_fini(&cp->texts);
-    buf_fini(&cp->version);
+    for (size_t i = 0; i < cp->n_written; i++)
+        mem_free(cp->written[i]);
+    mem_free(cp->written);
     mem_free(cp->topic);
     mem_free(cp);
 }
@@ -136,11 +138,15 @@ static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char
     if (cp->transactional) {
         rc = send_offsets(cp, list, e);
         if (rc == 0)
+            rc = FAILPOINT("offsets-sent", e);
+        if (rc == 0)
             rc = RETRY(rd_kafka_commit_transaction(sink_kafka_client(cp->sink), -1), "cannot commit the transaction", e);
         if (rc == 0)
             cp->in_transaction = 0;
     } else {
         rc = sink_flush(cp->sink, e);
+        if (rc == 0)
+            rc = FAILPOINT("state-flushed", e);
         if (rc == 0)
             rc = commit_plain(cp, list, e);
     }
@@ -161,7 +167,11 @@ int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n
     if (rc == 0)
         rc = changelog_put_barrier(cp->sink, cp->topic, cp->task, barrier, e);
     if (rc == 0)
+        rc = FAILPOINT("barrier-written", e);
+    if (rc == 0)
         rc = finish(cp, committed, n, topics, e);
+    if (rc == 0)
+        rc = FAILPOINT("barrier-committed", e);
     if (rc == 0)
         rc = changelog_restore(cp->config, cp->ctx, cp->topic, cp->task, barrier, store, found, e);
     if (rc == 0 && found->meta.present)
@@ -174,7 +184,9 @@ int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
     if (o->n == 0)
         return 0;
     int rc = begin(cp, e);
-    return rc ? rc : sink_write(cp->sink, o, e);
+    if (rc == 0)
+        rc = sink_write(cp->sink, o, e);
+    return rc ? rc : FAILPOINT("output-written", e);
 }
 
 typedef struct dirty_ctx { checkpoint_t *cp; error_t *e; } dirty_ctx_t;
@@ -186,14 +198,79 @@ static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
 
 static int put_meta(checkpoint_t *cp, const task_t *task, const position_t *at, uint32_t n, error_t *e) {
     const char *const *topics = task_topics(task);
-    changelog_meta_t m = {.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m.at), .version = cp->version};
+    changelog_meta_t m = {.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m.at), };
+    buf_add_str(&m.version, task_plan(task)->version);
     for (uint32_t i = 0; i < n; i++)
         m.at[i] = (changelog_position_t){(char *)(uintptr_t)topics[at[i].topic], at[i].partition, at[i].offset};
     task_save_meta(task, &m.task);
     int rc = changelog_put_meta(cp->sink, cp->topic, cp->task, &m, e);
     buf_fini(&m.task);
+    buf_fini(&m.version);
     mem_free(m.at);
     return rc;
+}
+
+static int is_written(const checkpoint_t *cp, const char *version) {
+    for (size_t i = 0; i < cp->n_written; i++)
+        if (strcmp(cp->written[i], version) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_alive(const task_t *task, const char *version) {
+    const rule_texts_t *texts;
+    const char *v;
+    for (uint32_t i = 0; (v = task_version(task, i, &texts)); i++)
+        if (strcmp(v, version) == 0)
+            return 1;
+    return 0;
+}
+
+/* Texts of rule sets that anything open belongs to are there; those of others go. */
+static int put_texts(checkpoint_t *cp, const task_t *task, error_t *e) {
+    const rule_texts_t *texts;
+    const char *v;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && (v = task_version(task, i, &texts)); i++) {
+        if (is_written(cp, v))
+            continue;
+        buf_t bytes = {0};
+        texts_save(texts, &bytes);
+        rc = changelog_put_texts(cp->sink, cp->topic, cp->task, v, buf_slice(&bytes), e);
+        buf_fini(&bytes);
+    }
+    for (size_t i = 0; i < cp->n_written && rc == 0; i++)
+        if (!is_alive(task, cp->written[i]))
+            rc = changelog_put_texts(cp->sink, cp->topic, cp->task, cp->written[i], (slice_t){NULL, 0}, e);
+    return rc;
+}
+
+static void add_written(checkpoint_t *cp, const char *version) {
+    mem_grow(&cp->written, &cp->cap_written, cp->n_written + 1, sizeof *cp->written);
+    cp->written[cp->n_written++] = mem_strdup(version);
+}
+
+/* After the commit: what is there now. */
+static void note_texts(checkpoint_t *cp, const task_t *task) {
+    const rule_texts_t *texts;
+    const char *v;
+    size_t kept = 0;
+    for (size_t i = 0; i < cp->n_written; i++) {
+        if (is_alive(task, cp->written[i]))
+            cp->written[kept++] = cp->written[i];
+        else
+            mem_free(cp->written[i]);
+    }
+    cp->n_written = kept;
+    for (uint32_t i = 0; (v = task_version(task, i, &texts)); i++)
+        if (!is_written(cp, v))
+            add_written(cp, v);
+}
+
+void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found) {
+    for (size_t i = 0; i < found->n_texts; i++)
+        if (!is_written(cp, found->texts[i].version))
+            add_written(cp, found->texts[i].version);
 }
 
 int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
@@ -203,16 +280,24 @@ int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint
     if (rc == 0 && !cp->transactional)
         rc = sink_flush(cp->sink, e);
     if (rc == 0)
+        rc = FAILPOINT("begun", e);
+    if (rc == 0)
         rc = store_dirty(task_store(task), put_dirty, &dirty);
-    if (rc == 0 && cp->texts_due)
-        rc = changelog_put_texts(cp->sink, cp->topic, cp->task, buf_slice(&cp->texts), e);
+    if (rc == 0)
+        rc = FAILPOINT("entries-written", e);
+    if (rc == 0)
+        rc = put_texts(cp, task, e);
     if (rc == 0)
         rc = put_meta(cp, task, at, n, e);
     if (rc == 0)
+        rc = FAILPOINT("meta-written", e);
+    if (rc == 0)
         rc = finish(cp, at, n, task_topics(task), e);
+    if (rc == 0)
+        rc = FAILPOINT("committed", e);
     if (rc)
         return rc;
-    cp->texts_due = 0;
+    note_texts(cp, task);
     task_commit(task);
     cp->last_ms = mono_diff_ms(clock_mono(&clock_system), from);
     return 0;
@@ -224,19 +309,6 @@ int checkpoint_abort(checkpoint_t *cp, error_t *e) {
     int rc = RETRY(rd_kafka_abort_transaction(sink_kafka_client(cp->sink), -1), "cannot abort the transaction", e);
     cp->in_transaction = 0;
     return rc;
-}
-
-void checkpoint_set_texts(checkpoint_t *cp, const rule_texts_t *texts, const char *version) {
-    buf_clear(&cp->texts);
-    buf_clear(&cp->version);
-    texts_save(texts, &cp->texts);
-    buf_add_str(&cp->version, version);
-    cp->texts_due = 1;
-}
-
-void checkpoint_keep_version(checkpoint_t *cp, const char *version) {
-    buf_clear(&cp->version);
-    buf_add_str(&cp->version, version);
 }
 
 int64_t checkpoint_last_ms(const checkpoint_t *cp) { return cp->last_ms; }

@@ -23,10 +23,8 @@ int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
 /* Everything written, the task's changes and these positions become definite. ERR_ABORTED: nothing of it did, and the
  * task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */
 int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e);
-/* The rule texts that state belongs to go out with the next commit. */
-void checkpoint_set_texts(checkpoint_t *cp, const rule_texts_t *texts, const char *version);
-/* The texts are in the changelog already. */
-void checkpoint_keep_version(checkpoint_t *cp, const char *version);
+/* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
+void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);
 int64_t checkpoint_last_ms(const checkpoint_t *cp);                  /* how long the last commit took */
 

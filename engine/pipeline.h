@@ -38,6 +38,8 @@ void pipeline_fini(pipeline_t *p);
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
 /* Versions that were leaving go on leaving. */
 void pipeline_move_leaving(pipeline_t *old, pipeline_t *p);
+/* A version that was leaving when its state was written. */
+void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin, etime_t until);
 /* The greatest end of a window that is there, of all versions; ETIME_MIN: none is. */
 etime_t pipeline_last_end(const pipeline_t *p);
 

@@ -42,7 +42,12 @@ void task_abort(task_t *t);
 store_t *task_store(task_t *t);
 /* After state was put into the store from outside: operators make their indexes again. */
 void task_rebuild(task_t *t);
-void task_save_meta(const task_t *t, buf_t *b);          /* watermarks and idleness */
+/* Rule texts that a meta record may refer to, before task_load_meta; those that nothing refers to go with task_settle. */
+void task_add_texts(task_t *t, const rule_texts_t *texts);
+void task_settle(task_t *t);
+/* Versions of the rule sets that anything open belongs to, the one that runs first: i = 0, 1, ...; NULL: no more. */
+const char *task_version(const task_t *t, uint32_t i, const rule_texts_t **texts);
+void task_save_meta(const task_t *t, buf_t *b);          /* watermarks, idleness, versions that hand over */
 int task_load_meta(task_t *t, reader_t *r);
 
 const plan_t *task_plan(const task_t *t);

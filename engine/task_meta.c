@@ -1,6 +1,18 @@
 #include "mem.h"
 #include "task_parts.h"
 
+static void save_versions(const pipeline_t *p, buf_t *b) {
+    buf_add_u64(b, (uint64_t)p->begin);
+    buf_add_varint(b, p->n_leaving);
+    for (size_t i = 0; i < p->n_leaving; i++) {
+        const leaving_t *l = &p->leaving[i];
+        buf_add_bytes(b, l->generation->plan->version, strlen(l->generation->plan->version));
+        buf_add_bytes(b, l->rule->name, strlen(l->rule->name));
+        buf_add_u64(b, (uint64_t)l->begin);
+        buf_add_u64(b, (uint64_t)l->until);
+    }
+}
+
 /* Topics by name, then each source's watermark by the source's name, then each rule's valve by the rule's. */
 void task_save_meta(const task_t *t, buf_t *b) {
     buf_add_varint(b, t->n_topics);
@@ -21,8 +33,28 @@ void task_save_meta(const task_t *t, buf_t *b) {
         buf_add_bytes(b, task_rules(t)->rules[i].name, strlen(task_rules(t)->rules[i].name));
         buf_add_char(b, (char)t->pipelines[i].stats.quarantined);
         buf_add_bytes(b, part.s, part.len);
+        save_versions(&t->pipelines[i], b);
     }
     buf_fini(&part);
+}
+
+/* Versions of a rule that hand over: where the present one began, and those whose windows are still open. */
+static void load_versions(task_t *t, int rule, reader_t *r) {
+    etime_t begin = (etime_t)read_u64(r);
+    uint64_t n = read_varint(r);
+    if (rule >= 0 && begin != t->pipelines[rule].begin)
+        task_set_begin(t, (uint32_t)rule, begin);
+    for (uint64_t i = 0; i < n && !r->bad; i++) {
+        slice_t set = read_bytes(r), name = read_bytes(r);
+        etime_t from = (etime_t)read_u64(r), until = (etime_t)read_u64(r);
+        generation_t *g = task_generation(t, set);
+        int at = g ? plan_rule_named(g->plan, name) : -1;
+        if (rule >= 0 && at >= 0)
+            pipeline_add_leaving(&t->pipelines[rule], g, &g->plan->rules[at], t->store, from, until);
+        else
+            log_say(t->options.log, LOG_WARN, "rules", "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
+                    (int)name.len, name.s ? name.s : "");
+    }
 }
 
 static int load_sources(task_t *t, reader_t *r, const int32_t *remap, uint32_t n_remap) {
@@ -53,16 +85,73 @@ int task_load_meta(task_t *t, reader_t *r) {
     n = read_varint(r);
     for (uint64_t i = 0; i < n && !r->bad; i++) {
         slice_t name = read_bytes(r);
-        int quarantined = read_u8(r);
+        int quarantined = read_u8(r), rule = plan_rule_named(task_rules(t), name);
         slice_t bytes = read_bytes(r);
-        for (uint32_t k = 0; k < task_rules(t)->n_rules; k++) {
-            reader_t part = reader_of(bytes.s, bytes.len);
-            if (!slice_eq(name, slice_of(task_rules(t)->rules[k].name)))
-                continue;
-            t->pipelines[k].stats.quarantined = quarantined;
-            valve_load(&t->pipelines[k].valve, &part); /* other inputs than then: it starts anew */
-        }
+        reader_t part = reader_of(bytes.s, bytes.len);
+        load_versions(t, rule, r);
+        if (rule < 0)
+            continue;
+        pipeline_t *p = &t->pipelines[rule];
+        p->stats.quarantined = quarantined;
+        if (valve_load(&p->valve, &part) == 0) /* other inputs than then: it starts anew */
+            p->wm = p->valve.now;
     }
     return r->bad ? ERR_INVALID : 0;
 }
 
+/* ---- generations ---- */
+
+int plan_rule_named(const plan_t *p, slice_t name) {
+    for (uint32_t i = 0; i < p->n_rules; i++)
+        if (slice_eq(slice_of(p->rules[i].name), name))
+            return (int)i;
+    return -1;
+}
+
+void task_add_texts(task_t *t, const rule_texts_t *texts) {
+    generation_options_t o = task_generation_options(t);
+    error_t e = {0};
+    generation_t *g = generation_load(texts, &o, &e);
+    if (!g) {
+        log_say(t->options.log, LOG_WARN, "rules", "rules that open windows belong to do not load here: %s", e.text);
+        return;
+    }
+    mem_grow(&t->known, &t->cap_known, t->n_known + 1, sizeof(generation_t *));
+    t->known[t->n_known++] = g;
+}
+
+void task_settle(task_t *t) {
+    for (size_t i = 0; i < t->n_known; i++)
+        generation_drop(t->known[i]);
+    mem_free(t->known);
+    t->known = NULL;
+    t->n_known = t->cap_known = 0;
+}
+
+static int is_version(const generation_t *g, slice_t version) { return slice_eq(slice_of(g->plan->version), version); }
+
+/* Also those that run: a roll-back reads the meta record of the last commit. */
+generation_t *task_generation(const task_t *t, slice_t version) {
+    for (size_t i = 0; i < t->n_known; i++)
+        if (is_version(t->known[i], version))
+            return t->known[i];
+    return is_version(t->generation, version) ? t->generation : NULL;
+}
+
+const char *task_version(const task_t *t, uint32_t n, const rule_texts_t **texts) {
+    const generation_t *seen[64] = {t->generation};
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
+        for (size_t k = 0; k < t->pipelines[i].n_leaving && count < 64; k++) {
+            const generation_t *g = t->pipelines[i].leaving[k].generation;
+            uint32_t at = 0;
+            while (at < count && seen[at] != g)
+                at++;
+            if (at == count)
+                seen[count++] = g;
+        }
+    if (n >= count)
+        return NULL;
+    *texts = script_texts(seen[n]->script);
+    return seen[n]->plan->version;
+}

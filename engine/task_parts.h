@@ -41,6 +41,8 @@ struct task {
     step_t step;
     report_t report;
     char **verdicts;             /* per rule: what the last reload did to it, in words; NULL: nothing was reloaded */
+    generation_t **known;        /* older ones, offered for task_load_meta */
+    size_t n_known, cap_known;
     uint64_t bad_lines;
     etime_t since;
 };
@@ -48,6 +50,10 @@ struct task {
 
 /* Makes the pipeline of a rule again, as one that took over from another version at `begin`. task_make.c */
 void task_set_begin(task_t *t, uint32_t rule, etime_t begin);
+
+/* The generation of that version, of those given by task_add_generation; NULL: none. */
+generation_t *task_generation(const task_t *t, slice_t version);
+int plan_rule_named(const plan_t *p, slice_t name);
 
 static inline const plan_t *task_rules(const task_t *t) { return t->generation->plan; }
 
