@@ -388,9 +388,9 @@ static uint32_t read_log(const agg_context_t *c, slice_t log, slice_t **parts) {
     return rowlog_read(log, c->chunks ? c->chunks->space : NULL, c->arena, parts);
 }
 
-static cell_t text_cell(aggregate_t *a, arena_t *arena) {
+static cell_t text_cell(aggregate_t *a, arena_t *arena, int clean) {
     cell_t c = cell_str(arena_dup(arena, a->text.s, a->text.len), a->text.len);
-    if (json_plain(c.raw, c.len))
+    if (clean)
         c.flags = CELL_CLEAN;
     return c;
 }
@@ -406,7 +406,7 @@ static cell_t join_list(aggregate_t *a, const agg_context_t *c, const agg_spec_t
             buf_add_str(&a->text, spec->separator);
         buf_add_slice(&a->text, parts[i]);
     }
-    return text_cell(a, c->arena);
+    return text_cell(a, c->arena, json_plain(a->text.s, a->text.len));
 }
 
 /* Rows that one record unnested to stand at one position: said once. */
@@ -486,8 +486,15 @@ int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, 
 
 /* --- all rows at hand --- */
 
+/* Is the text of a value known to be the same inside JSON? Escapes only lengthen. */
+static int is_clean(const cell_t *c) {
+    if (c->kind == CELL_SYM)
+        return c->u.sym->len == c->u.sym->body_len;
+    return c->kind == CELL_STR ? c->flags & CELL_CLEAN : c->kind != CELL_JSON;
+}
+
 static cell_t list_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    int any = 0;
+    int any = 0, clean = 1;
     buf_clear(&a->text);
     for (uint32_t k = 0; k < n; k++) {
         const cell_t *v = argument(c, i, rows[k]);
@@ -496,8 +503,10 @@ static cell_t list_over(aggregate_t *a, const agg_context_t *c, uint32_t i, cons
         if (any++)
             buf_add_str(&a->text, a->specs[i].separator);
         buf_add_slice(&a->text, plain_text(a, v));
+        clean = clean && is_clean(v);
     }
-    return any ? text_cell(a, c->arena) : cell_null();
+    const char *separator = a->specs[i].separator;
+    return any ? text_cell(a, c->arena, clean && json_plain(separator, strlen(separator))) : cell_null();
 }
 
 static cell_t pick_over(const aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {

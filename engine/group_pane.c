@@ -179,6 +179,8 @@ static int fire(group_pass_t *p, pane_t *pane, uint32_t tick) {
     pane_sort(pane);
     for (size_t i = 0; i < pane->n && status == 0; i++) {
         store_entry_t *e = pane->at[i];
+        if (i + 4 < pane->n)
+            __builtin_prefetch(pane->at[i + 4]);
         status = group_candidate(p, OUTCOME_CLOSE, e, tick, set, 0);
         if (p->g->rule->lateness > 0) {
             group_head_t h = group_head(e);

@@ -102,8 +102,11 @@ void pane_sort(pane_t *p) {
     if (p->n < 2)
         return;
     sorted_t *s = mem_alloc(p->n * sizeof *s);
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->n; i++) {
+        if (i + 8 < p->n)
+            __builtin_prefetch((const char *)p->at[i + 8] + 40);
         s[i] = (sorted_t){lead_of(entry_key(p->at[i])), p->at[i]};
+    }
     qsort(s, p->n, sizeof *s, compare_sorted);
     for (size_t i = 0; i < p->n; i++)
         p->at[i] = s[i].entry;
