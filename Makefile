@@ -45,6 +45,10 @@ LIBRARY := $(OUT)/libananas.so
 OBJECTS := $(SOURCES:engine/%.c=$(OUT)/%.o) $(OUT)/scripts.o
 SHARED  := $(filter-out $(OUT)/main.o,$(OBJECTS))
 
+# The program with failpoints (engine/failpoint.h): the same objects, but for those that have some.
+FAULTY  := $(OUT)/faults/ananas
+FAULTED := $(addprefix $(OUT)/faults/,$(notdir $(patsubst %.c,%.o,$(shell grep -lw FAILPOINT engine/*.c))))
+
 # Expanded only when something is compiled or linked: `make install-packages` comes before it.
 PACKAGE_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PACKAGES)))
 PACKAGE_LIBS   = $(shell pkg-config --libs $(PACKAGES))
@@ -82,6 +86,15 @@ $(OUT)/%.o: engine/%.c Makefile | $(OUT)/version.h $(OUT)/scripts.h build/.packa
 	@echo "cc    $<"
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
+$(OUT)/faults/%.o: engine/%.c Makefile | $(OUT)/version.h $(OUT)/scripts.h build/.packages-build
+	@mkdir -p $(OUT)/faults
+	@echo "cc    $< (failpoints)"
+	$(Q)$(COMPILE) -DANANAS_FAILPOINTS -MMD -MP -c -o $@ $<
+
+$(FAULTY): $(OBJECTS) $(FAULTED) $(OUT)/inputs
+	@echo "link  $@"
+	$(Q)$(LINK) -rdynamic -o $@ $(filter-out $(FAULTED:$(OUT)/faults/%=$(OUT)/%),$(OBJECTS)) $(FAULTED) $(LIBS)
+
 $(OUT)/scripts.o: $(OUT)/scripts.c $(OUT)/scripts.h
 	@echo "cc    $<"
 	$(Q)$(COMPILE) -c -o $@ $<
@@ -113,12 +126,12 @@ demo: $(BINARY)
 	@$(BINARY) demo $(DEMO_ARGS)
 
 ## test: build and run every spec (SPECS="tests/engine" or one file for less, JOBS=n)
-test: $(BINARY) lib build/.packages-test build/kafka/classpath
+test: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath
 	@ANANAS_OUT=$(OUT) luajit tests/support/run.lua $(SPECS)
 
-## test-faults: the long crash and rebalance runs on a real broker
-test-faults: $(BINARY) lib build/.packages-test build/kafka/classpath
-	@ANANAS_OUT=$(OUT) ANANAS_FAULTS=long luajit tests/support/run.lua tests/faults
+## test-faults: the long crash and rebalance runs on a real broker (SEED=n, SPECS for less)
+test-faults: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath
+	@ANANAS_OUT=$(OUT) ANANAS_FAULTS=long luajit tests/support/run.lua $(or $(SPECS),tests/faults)
 
 ## test-page: the live page in a real browser
 test-page: $(BINARY) lib build/.packages-test build/.packages-page build/kafka/classpath
@@ -149,7 +162,7 @@ format: build/.packages-lint
 asan tsan:
 	@$(MAKE) BUILD=$@ sanitized
 .PHONY: sanitized
-sanitized: $(BINARY) lib build/.packages-test build/kafka/classpath
+sanitized: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath
 	@ANANAS_OUT=$(OUT) ANANAS_PRELOAD="$(PRELOAD)" luajit tests/support/run.lua $(SPECS)
 
 ## clang: build with clang as well
@@ -186,4 +199,4 @@ clean:
 help:
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' Makefile | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
--include $(SOURCES:engine/%.c=$(OUT)/%.d)
+-include $(SOURCES:engine/%.c=$(OUT)/%.d) $(FAULTED:%.o=%.d)
