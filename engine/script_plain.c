@@ -130,7 +130,7 @@ static int plain_ask(lua_State *L) {
     lua_settop(L, 2);
     for (int32_t k = a->first; k < a->n; k++) {
         uint32_t i = a->some ? a->some[k] : (uint32_t)k;
-        *a->at = k;
+        __atomic_store_n(a->at, k, __ATOMIC_RELAXED); /* the watchdog looks at it */
         r->i = i;
         lua_pushvalue(L, 1);
         lua_pushvalue(L, 2);

@@ -37,7 +37,7 @@ void script_symbols(script_t *s, uint32_t generation) {
     s->has_generation = 1;
     s->generation = generation;
     if (first)
-        return;   /* nothing is known of another one */
+        return; /* nothing is known of another one */
     memset(s->symbols, 0, SCRIPT_SYMBOLS * sizeof *s->symbols);
     for (size_t i = 0; i < s->n_fns; i++)
         if (s->fns[i].memo)
@@ -54,7 +54,7 @@ static int ask(script_t *s, int entry, fn_t fn, rows_arg_t *arg, eval_errors_t *
     arg->at = watchdog_progress();
     arg->layout = script_layout_of(s, arg->rows);
     while (arg->first < arg->n) {
-        *arg->at = arg->first;
+        __atomic_store_n(arg->at, arg->first, __ATOMIC_RELAXED); /* the watchdog looks at it */
         rc = script_call(s, entry, fn, arg);
         if (rc != ERR_SCRIPT)
             break;

@@ -1,6 +1,7 @@
 local ffi = require "ffi"
 local rows = require "tests.support.rows"
 local engine = require "tests.support.engine"
+local process = require "tests.support.process"
 local lib = rows.lib
 engine.use "script_arena"
 
@@ -166,6 +167,23 @@ describe("script", function()
             assert.is_true(os.clock() - before > 0.05, "too quick to show anything")
         end)
 
+        it("count CPU time: a process that is stopped for a while quarantines nobody", function()
+            -- Some 10 ms of CPU each, through a second in which the process is stopped, with a budget of 50 ms.
+            local list = {}
+            for i = 1, 20 do list[i] = { n = i } end
+            local fn = fn_of(s, "return function(r) local x = 0 for i = 1, 2e6 do x = (x + i % 7) % 1000 end return x >= 0 end")
+            local pid = ffi.C.getpid()
+            local before = process.now()
+            local stopper = process.spawn { "sh", "-c", ("sleep 0.1; kill -STOP %d; sleep 1; kill -CONT %d"):format(pid, pid) }
+            local pass, why
+            repeat
+                pass, why = rows.where(s, fn, rows.batch(list))
+            until not pass or process.now() - before > 1.5
+            stopper:wait(5)
+            assert.is_truthy(pass, why)
+            assert.is_true(process.now() - before > 1.1, "it was never stopped")
+        end)
+
         it("stop within fifty milliseconds past their end, and say which one it was", function()
             local fn = fn_of(s, "return function(r) while true do end end")
             local before = os.clock()
@@ -243,6 +261,14 @@ describe("script without compiled code", function()
         end
         rows.close(compiled)
         rows.close(plain)
+    end)
+
+    it("is chosen, with one line in the log, where the system forbids writing machine code", function()
+        local run = process.run { "luajit", "-joff", "tests/engine/script_no_code.lua", timeout = 20 }
+        if run.out:find "^unknown here" then return pending "this kernel cannot forbid it" end
+        assert.are.equal("true false\nstopped after\n", run.out, run.err)
+        local _, lines = run.err:gsub("machine code", "")
+        assert.are.equal(1, lines, run.err)
     end)
 
     it("stops a runaway all the same", function()
