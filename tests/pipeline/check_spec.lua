@@ -1,0 +1,121 @@
+-- `ananas check`: every fault at once, the plan in words and as JSON, and what a reload would do.
+
+local cjson = require "cjson"
+local process = require "tests.support.process"
+local replay = require "tests.support.replay"
+
+local folder
+
+before_each(function()
+    folder = replay.folder()
+    os.execute(("mkdir '%s/rules' '%s/old'"):format(folder, folder))
+    replay.write(folder .. "/ananas.lua", 'source "pizzas" { metadata = { orderTimestamp = "timestamp" } }\n')
+end)
+after_each(function() replay.remove(folder) end)
+
+local function check(...)
+    local command = { replay.binary, "check", ... }
+    command.cwd, command.timeout = folder, 30
+    return process.run(command)
+end
+
+local function rules(name, text) replay.write(folder .. "/" .. name, text) end
+
+describe("ananas check", function()
+    it("reports five different mistakes in one go, each with its place and a suggestion", function()
+        rules("rules/a.lua", 'rule "a" {\n  from = "pizzas",\n  selct = { "id" },\n}\nrule "b" {\n  from = "pizas",\n}\n')
+        rules("rules/b.lua", 'local bad = set { "x" }\nrule "c" { from = "pizzas",\n  where = function(r) return bda[r.topping] end,\n  window = tumble "5sec", aggregate = { n = count() } }\n')
+        rules("rules/c.lua", 'rule "d" { from = "pizzas", match = { pattern = "UP DOWN",\n  define = { UPP = function() return true end } } }\n')
+        local ran = check()
+        assert.equal(1, ran.code)
+        assert.equal("", ran.out)
+        local lines = {}
+        for line in ran.err:gmatch "[^\n]+" do lines[#lines + 1] = line end
+        assert.same({
+            "rules/a.lua:3: unknown key `selct`; did you mean `select`?",
+            "rules/a.lua:6: `from`: there is no source or rule `pizas`; did you mean `pizzas`?",
+            "rules/b.lua:3: unknown name `bda`; did you mean `bad`?",
+            "rules/b.lua:4: `window.size`: unknown unit `sec` in \"5sec\"; did you mean `5s`?",
+            "rules/c.lua:2: `match.define`: `UPP` is no variable of the pattern; did you mean `UP`?",
+        }, lines)
+    end)
+
+    it("reports faults of the configuration", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizzas" }')
+        replay.write(folder .. "/ananas.lua", 'source "pizzas" {\n  watermrk = "5s" }\ndelivry "at_least_once"\n')
+        local ran = check()
+        assert.equal(1, ran.code)
+        assert.equal("ananas.lua:2: unknown key `watermrk`; did you mean `watermark`?\nananas.lua:3: unknown name `delivry`; did you mean `delivery`?\n", ran.err)
+    end)
+
+    it("never shows a secret, not even one that is at fault", function()
+        replay.write(folder .. "/token", "hunter2\n")
+        replay.write(folder .. "/ananas.lua", 'local s = secret_file "token"\nsource "pizzas" { topic = "a b " .. s }\n')
+        local ran = check()
+        assert.equal(1, ran.code)
+        assert.is_nil((ran.err .. ran.out):find("hunter2", 1, true))
+    end)
+
+    it("prints the plan of rules that are well", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizzas", window = tumble "90s", group_by = { "shop" }, aggregate = { n = count() }, to = "out" }')
+        local ran = check()
+        assert.equal(0, ran.code, ran.err)
+        for _, words in ipairs { "rule a  (rules/a.lua:1)", "tumble 90s", "per shop and open window", "out (key shop)", "1 source, 1 rule" } do
+            assert.is_truthy(ran.out:find(words, 1, true), ran.out)
+        end
+    end)
+
+    it("prints it as JSON", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizzas", where = function(r) return r.price > 3 end, to = "out" }\nrule "b" { from = "a", select = { "id" }, key = {} }')
+        local plan = cjson.decode(check("--json").out)
+        assert.same({ "a", "b" }, { plan.rules[1].name, plan.rules[2].name })
+        assert.same({ "id", "orderTimestamp", "price" }, plan.rules[1].reads)
+        assert.same({ "a" }, plan.rules[2].from)
+        assert.same({ "id" }, plan.rules[2].columns)
+        assert.equal("pizzas", plan.sources[1].name)
+        assert.equal(32, #plan.version)
+    end)
+
+    it("prints faults as JSON", function()
+        rules("rules/a.lua", '\nrule "a" { from = "pizas" }')
+        local ran = check("--json")
+        assert.equal(1, ran.code)
+        local faults = cjson.decode(ran.out).faults
+        assert.same({ "rules/a.lua", 2 }, { faults[1].file, faults[1].line })
+    end)
+
+    it("says what a reload would do", function()
+        local function text(limit, size)
+            return ('rule "a" { from = "pizzas", where = function(r) return r.price > %d end }\n'):format(limit)
+                .. ('rule "b" { from = "a", window = tumble "%ds", aggregate = { n = count() } }\nrule "c" { from = "pizzas" }\n'):format(size)
+        end
+        rules("old/a.lua", text(3, 5) .. 'rule "gone" { from = "pizzas" }')
+        rules("rules/a.lua", text(4, 6) .. 'rule "new" { from = "pizzas" }')
+        local ran = check("--against", "old")
+        assert.equal(0, ran.code, ran.err)
+        local found = {}
+        for verdict, name in ran.out:match("reload\n(.*)$"):gmatch "  (%l+) +(%l+)" do found[name] = verdict end
+        assert.same({ a = "kept", b = "handover", c = "unchanged", gone = "removed", new = "added" }, found)
+        local json = cjson.decode(check("--json", "--against", "old").out)
+        assert.same({ rule = "b", verdict = "handover", reason = "window" }, json.verdicts[2])
+    end)
+
+    it("finds rules beside a configuration elsewhere", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizzas" }')
+        local ran = process.run { replay.binary, "check", "-c", folder .. "/ananas.lua", cwd = "/", timeout = 30 }
+        assert.equal(0, ran.code, ran.err)
+    end)
+
+    it("warns where two rules write to one topic, and goes on", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizzas", to = "out" }\nrule "b" { from = "pizzas", to = "out" }')
+        local ran = check()
+        assert.equal(0, ran.code)
+        assert.is_truthy(ran.err:find("rules/a.lua:2: the rules `a` and `b` both write to `out`", 1, true), ran.err)
+    end)
+
+    it("checks the shipped rules", function()
+        local ran = check("--rules", replay.root .. "/rules/pizza.lua")
+        assert.equal(0, ran.code, ran.err)
+        assert.is_truthy(ran.out:find("5 rules", 1, true))
+    end)
+end)
