@@ -8,7 +8,7 @@
 
 #define ACTIVE_EVENTS 4096
 #define ACTIVE_WAIT_MS 100
-#define ASK_MS 30000
+#define ASK_MS 5000
 
 struct active {
     active_options_t o;
@@ -18,7 +18,9 @@ struct active {
     event_t *events;
     mono_t committed_at;
     int uncommitted;                 /* something happened since */
-    int new_rules;                   /* the commit under way is the first of a rule set */
+    int new_rules;                   /* nothing of the rule set that runs was committed yet */
+    script_t *waiting_script;        /* a rule set that takes effect after the next commit */
+    plan_t *waiting_plan;
     uint64_t records;
     position_t *safe;                /* positions at the last commit, to go back to */
     uint32_t n_safe;
@@ -176,7 +178,7 @@ static void remember(active_t *a) {
     buf_clear(&a->safe_meta);
     task_save_meta(a->task, &a->safe_meta);
     a->committed_at = clock_mono(&clock_system);
-    a->uncommitted = 0;
+    a->uncommitted = a->new_rules = 0;
 }
 
 static int open_all(active_t *a, const char *const *topics, partitions_t *p, changelog_found_t *found, error_t *e) {
@@ -218,6 +220,7 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
     if (rc == 0) {
         source_kafka_set_topics(a->source, task_topics(a->task));
         remember(a);
+        a->uncommitted = !found.meta.present; /* where reading began is committed before anything comes */
     }
     if (rc)
         active_close(a);
@@ -229,12 +232,21 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
     return rc;
 }
 
+static void drop_waiting(active_t *a) {
+    if (a->waiting_script)
+        script_close(a->waiting_script);
+    plan_free(a->waiting_plan);
+    a->waiting_script = NULL;
+    a->waiting_plan = NULL;
+}
+
 void active_close(active_t *a) {
     if (!a)
         return;
     source_close(a->source);
     checkpoint_close(a->checkpoint);
     task_free(a->task);
+    drop_waiting(a);
     mem_free(a->events);
     mem_free(a->safe);
     buf_fini(&a->safe_meta);
@@ -279,26 +291,86 @@ int active_commit(active_t *a, error_t *e) {
     return 0;
 }
 
-static uint32_t count_records(const event_t *events, uint32_t n) {
-    uint32_t records = 0;
+static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind) {
+    uint32_t found = 0;
     for (uint32_t i = 0; i < n; i++)
-        records += events[i].kind == EVENT_RECORD;
-    return records;
+        found += events[i].kind == kind;
+    return found;
 }
 
 static int step(active_t *a, uint32_t n, error_t *e) {
     int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
     const outbox_t *out = task_outbox(a->task);
-    uint32_t records = count_records(a->events, n);
+    uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
     error_t written = {0};
     int rc = checkpoint_write(a->checkpoint, out, &written);
     a->records += records;
-    a->uncommitted |= records > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
+    a->uncommitted |= records > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
     if (a->o.observer && a->o.observer->wrote)
         a->o.observer->wrote(a->o.observer, a->task, out);
     if (rc && !stop)
         *e = written;
     return stop ? stop : rc;
+}
+
+/* Partitions were added to the input: they are read from their beginning, from the next commit on. */
+static int grow(active_t *a, error_t *e) {
+    const char *const *topics = task_topics(a->task);
+    partitions_t all = {0};
+    int rc = active_commit(a, e);
+    if (rc == 0)
+        rc = list_partitions(a, topics, &all, e);
+    for (uint32_t i = 0; rc == 0 && i < all.n; i++) {
+        position_t *at = &all.at[i];
+        int64_t high;
+        for (uint32_t k = 0; k < a->n_safe; k++)
+            if (a->safe[k].topic == at->topic && a->safe[k].partition == at->partition)
+                at->offset = a->safe[k].offset;
+        if (at->offset != RESUME_NONE)
+            continue;
+        rd_kafka_t *asker = source_kafka_client(a->source);
+        rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(asker, topics[at->topic], at->partition, &at->offset, &high, ASK_MS);
+        if (err)
+            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", topics[at->topic], at->partition, rd_kafka_err2str(err));
+        else
+            log_say(a->o.log, LOG_INFO, "engine", "%s/%d was added; reading it from its beginning", topics[at->topic], at->partition);
+    }
+    if (rc == 0)
+        rc = source_kafka_assign(a->source, all.at, all.n, e);
+    if (rc == 0)
+        remember(a);
+    a->uncommitted = 1; /* so that the beginning is committed, too */
+    mem_free(all.at);
+    return rc;
+}
+
+static void log_positions(active_t *a, int64_t took_ns) {
+    uint32_t n;
+    const position_t *at = source_kafka_positions(a->source, &n);
+    buf_t text = {0};
+    for (uint32_t i = 0; i < n; i++)
+        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition, (long long)at[i].offset);
+    log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s; the stream waited %.1f ms", task_plan(a->task)->version,
+            buf_cstr(&text), (double)took_ns / 1e6);
+    buf_fini(&text);
+}
+
+void active_reload(active_t *a, script_t *script, plan_t *plan) {
+    drop_waiting(a);
+    a->waiting_script = script;
+    a->waiting_plan = plan;
+}
+
+/* Just after a commit. */
+static void take_waiting(active_t *a) {
+    if (!a->waiting_plan)
+        return;
+    mono_t from = clock_mono(&clock_system);
+    task_reload(a->task, a->waiting_script, a->waiting_plan);
+    a->waiting_script = NULL;
+    a->waiting_plan = NULL;
+    a->uncommitted = a->new_rules = 1;
+    log_positions(a, clock_mono(&clock_system).ns - from.ns);
 }
 
 int active_turn(active_t *a, error_t *e) {
@@ -321,34 +393,13 @@ int active_turn(active_t *a, error_t *e) {
         const position_t *at = source_kafka_positions(a->source, &k);
         a->o.observer->progress(a->o.observer, at, k);
     }
-    if (mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval)
+    if (mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval) {
         rc = active_commit(a, e);
-    return rc;
-}
-
-static void log_positions(active_t *a) {
-    uint32_t n;
-    const position_t *at = source_kafka_positions(a->source, &n);
-    buf_t text = {0};
-    for (uint32_t i = 0; i < n; i++)
-        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition, (long long)at[i].offset);
-    log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s", task_plan(a->task)->version, buf_cstr(&text));
-    buf_fini(&text);
-}
-
-int active_reload(active_t *a, script_t *script, plan_t *plan, error_t *e) {
-    a->uncommitted = 1;
-    int rc = active_commit(a, e);
-    if (rc) {
-        script_close(script);
-        plan_free(plan);
-        return rc;
+        if (rc == 0)
+            take_waiting(a);
     }
-    task_reload(a->task, script, plan);
-    a->uncommitted = a->new_rules = 1;
-    log_positions(a);
-    rc = active_commit(a, e);
-    a->new_rules = 0;
+    if (rc == 0 && source_kafka_grown(a->source))
+        rc = grow(a, e);
     return rc;
 }
 

@@ -26,8 +26,9 @@ void active_close(active_t *a);
  * errors: close, and open again. */
 int active_turn(active_t *a, error_t *e);
 int active_commit(active_t *a, error_t *e);
-/* Another rule set, between two commits. Takes over script and plan. */
-int active_reload(active_t *a, script_t *script, plan_t *plan, error_t *e);
+/* Another rule set: takes effect right after the next commit, so that no transaction has output of two sets. Takes over
+ * script and plan; a set that waits already is dropped. */
+void active_reload(active_t *a, script_t *script, plan_t *plan);
 const task_t *active_task(const active_t *a);
 uint64_t active_records(const active_t *a);          /* read since it was opened */
 source_t *active_source(active_t *a);

@@ -9,6 +9,8 @@ struct reloader {
     const config_t *config;
     char *rules;
     log_t *log;
+    reloader_check_fn check;
+    void *ctx;
     pthread_t thread;
     int running, again;
     _Atomic int done;
@@ -19,17 +21,25 @@ struct reloader {
     buf_t text;
 };
 
-reloader_t *reloader_new(const config_t *config, const char *rules, log_t *log) {
+reloader_t *reloader_new(const config_t *config, const char *rules, log_t *log, reloader_check_fn check, void *ctx) {
     reloader_t *r = mem_zalloc(sizeof *r);
     r->config = config;
     r->rules = mem_strdup(rules);
     r->log = log;
+    r->check = check;
+    r->ctx = ctx;
     return r;
 }
 
 static void *load_aside(void *arg) {
     reloader_t *r = arg;
+    error_t e = {0};
     r->rc = load_rules(r->config, r->rules, r->log, &r->script, &r->plan, &r->faults);
+    if (r->rc == 0 && r->check && (r->rc = r->check(r->ctx, r->plan, &e))) {
+        faults_add(&r->faults, r->rules, 0, "%s", e.text);
+        script_close(r->script);
+        plan_free(r->plan);
+    }
     atomic_store(&r->done, 1);
     return NULL;
 }

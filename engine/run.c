@@ -66,27 +66,24 @@ static void tell_reloaded(run_t *r, int ok, const char *text) {
         r->o->observer->reloaded(r->o->observer, r->active ? active_task(r->active) : NULL, ok, text);
 }
 
-static int take_rules(run_t *r, script_t *script, plan_t *plan, error_t *e) {
+/* On the loading thread: the topics of a new rule are there before it runs. */
+static int check_outputs(void *ctx, const plan_t *plan, error_t *e) {
+    const run_t *r = ctx;
+    kafka_context_t kafka = {.log = r->log};
+    return r->o->topics_exist ? 0 : outputs_ensure(r->o->config, plan, &kafka, &stop_asked, e);
+}
+
+static void take_rules(run_t *r, script_t *script, plan_t *plan) {
     if (!r->active || strcmp(plan->version, task_plan(active_task(r->active))->version) == 0) {
         script_close(script); /* a standby reads the rules when it takes over */
         plan_free(plan);
-        return 0;
+        return;
     }
-    int rc = outputs_ensure(r->o->config, plan, &r->kafka, &stop_asked, e);
-    if (rc && !r->o->topics_exist) {
-        log_say(r->log, LOG_ERROR, "rules", "not reloaded: %s; the old rules go on", e->text);
-        tell_reloaded(r, 0, e->text);
-        script_close(script);
-        plan_free(plan);
-        return 0;
-    }
-    rc = active_reload(r->active, script, plan, e);
-    if (rc == 0)
-        tell_reloaded(r, 1, "reloaded");
-    return rc;
+    active_reload(r->active, script, plan);
+    tell_reloaded(r, 1, "reloaded");
 }
 
-static int reload_turn(run_t *r, error_t *e) {
+static int reload_turn(run_t *r) {
     int asked = atomic_exchange(&reload_asked, 0);
     if (r->watch && watch_changed(r->watch, clock_mono(&clock_system)))
         asked = 1;
@@ -98,7 +95,7 @@ static int reload_turn(run_t *r, error_t *e) {
     plan_t *plan;
     const char *text;
     switch (reloader_poll(r->reloader, &script, &plan, &text)) {
-    case RELOAD_READY: return take_rules(r, script, plan, e);
+    case RELOAD_READY: take_rules(r, script, plan); return 0;
     case RELOAD_FAULTY:
         log_say(r->log, LOG_ERROR, "rules", "not reloaded, the old rules go on: %s", text);
         tell_reloaded(r, 0, text);
@@ -134,7 +131,7 @@ static int recover(run_t *r, int rc, const error_t *e) {
 static int turn(run_t *r, error_t *e) {
     int rc = r->member ? member_poll(r->member, e) : 0;
     if (rc == 0)
-        rc = reload_turn(r, e);
+        rc = reload_turn(r);
     if (rc == 0 && r->owns && !r->active)
         rc = activate(r, e);
     if (rc == 0 && r->active) {
@@ -170,7 +167,7 @@ static int open_all(run_t *r, error_t *e) {
         return atomic_load(&stop_asked) ? 0 : rc;
     if (watch_open(&r->watch, o->rules, e))
         log_say(r->log, LOG_WARN, "rules", "%s", e->text);
-    r->reloader = reloader_new(o->config, o->rules, r->log);
+    r->reloader = reloader_new(o->config, o->rules, r->log, check_outputs, r);
     r->owns = !o->grouped;
     if (!o->grouped)
         return 0;
