@@ -211,3 +211,82 @@ describe("ttl", function()
         assert.same({ "a 1", "a 2", "a 3", "b 1", "b 2", "b 3", "a 1", "c 1", "b 1" }, emitted(ran, "k", "n"))
     end)
 end)
+
+describe("detect", function()
+    -- 60 calm values between 49 and 51 per key, then a spike for key "a".
+    local function calm_then(spike)
+        local input = {}
+        for i = 1, 60 do
+            for _, k in ipairs { "a", "b" } do
+                input[#input + 1] = { ts = i * 1000, k = k, v = 50 + (i % 2 == 0 and 1 or -1) * (i % 7) / 7, id = #input }
+            end
+        end
+        input[#input + 1] = { ts = 61000, k = "a", v = spike, id = "spike" }
+        input[#input + 1] = { ts = 61000, k = "b", v = 50 - 5 / 7, id = "calm" }
+        input[#input + 1] = { ts = 62000, k = "c", v = spike, id = "new" }
+        return input
+    end
+
+    local function detect(call, input)
+        return run(('rule "r" { from = "s", to = "out", detect = %s }'):format(call), input)
+    end
+
+    for _, call in ipairs {
+        'zscore { by = { "k" }, value = "v" }', 'ewma { by = { "k" }, value = "v", threshold = 4, warmup = 20 }',
+        'mad { by = { "k" }, value = "v", threshold = 8 }', 'cusum { by = { "k" }, value = "v", threshold = 20 }',
+        'rate_of_change { by = { "k" }, value = "v", threshold = 10, per = "1s" }',
+        'seasonal { by = { "k" }, value = "v", period = 14, threshold = 8 }',
+    } do
+        it(call:match "^%w+[_%w]*" .. " lets the row through that stands out, whole and with its score, and no other", function()
+            local ran = detect(call, calm_then(90))
+            local ids = ran:column("out", "id")
+            assert.same({ "spike" }, ids)
+            local found = ran:topic("out")[1]
+            assert.equal(90, found.value.v)
+            assert.equal("a", found.value.k)
+            assert.is_true(found.value.score > 3)
+            assert.equal('{"k":"a"}', found.key)
+            assert.equal(61000, found.ts)
+            assert.equal(0, ran.stats.rules.r.errors)
+        end)
+    end
+
+    it("passes values that are null, absent or no number over, without an error", function()
+        local input = calm_then(90)
+        for i, v in ipairs { replay.null, "x", true } do table.insert(input, 50 + i, { ts = 30000, k = "a", v = v, id = "odd" }) end
+        table.insert(input, 60, { ts = 30000, k = "a", id = "odd" })
+        local ran = detect('zscore { by = { "k" }, value = "v" }', input)
+        assert.same({ "spike" }, ran:column("out", "id"))
+        assert.equal(0, ran.stats.rules.r.errors)
+    end)
+
+    it("absence says when a key has gone silent, once, at the time it should have spoken", function()
+        local ran = run([[rule "r" { from = "s", to = "out", detect = absence { by = { "k" }, after = "10s" } }]],
+            rows({ 1000, "a" }, { 4000, "b" }, { 5000, "a" }, { 13000, "b" }, { 20000, "b" }, { 40000, "a" }), { args = { "--no-flush" } })
+        local got = {}
+        for i, record in ipairs(ran:topic "out") do got[i] = record.value.k .. " " .. record.ts end
+        assert.same({ "a 15000", "b 30000" }, got)
+    end)
+
+    it("gives the same bytes for every cut into batches", function()
+        local rule_text = 'rule "r" { from = "s", to = "out", detect = zscore { by = { "k" }, value = "v", threshold = 1, warmup = 3 } }'
+        local whole = run(rule_text, calm_then(90)).text
+        assert.is_true(#whole > 500)
+        for _, size in ipairs { 1, 7 } do
+            assert.is_true(whole == run(rule_text, calm_then(90), { env = { ANANAS_BATCH = size } }).text, "batch size " .. size)
+        end
+    end)
+
+    it("feeds rules that read it, with the columns of the row and the score", function()
+        local ran = run([[rule "spikes" { from = "s", detect = zscore { by = { "k" }, value = "v" } }
+rule "r" { from = "spikes", where = function(r) return r.score > 3 and r.v > 60 end, select = { "id" }, to = "out" }]], calm_then(90))
+        assert.same({ "spike" }, ran:column("out", "id"))
+    end)
+
+    it("is refused where an option is unknown or wrong, with a suggestion", function()
+        local ran = replay.run { rules = 'rule "r" { from = "s", to = "out",\n detect = ewma { by = { "k" }, valu = "v", value = "v" } }', input = {} }
+        assert.equal(1, ran.status)
+        assert.truthy(ran.stderr:find "rules%.lua:2:", ran.stderr)
+        assert.truthy(ran.stderr:find("value", 1, true), ran.stderr)
+    end)
+end)

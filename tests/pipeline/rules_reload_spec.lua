@@ -246,3 +246,65 @@ describe("a reload that resets", function()
         says(ran, "r", "reset")
     end)
 end)
+
+describe("many reloads at random", function()
+    local seed = _G.SEED or 1
+    local cases = tonumber(os.getenv "CASES") or 60
+
+    local windows = {
+        tumble = function() return ('tumble "%dms"'):format(math.random(1, 40)) end,
+        session = function() return ('session { gap = "%dms" }'):format(math.random(1, 12)) end,
+    }
+
+    -- Rows in disorder within the bound, reloads in between; returns input and how many rows it has.
+    local function world(kind)
+        local files, input, n, now = {}, {}, 0, 0
+        local function rules()
+            return ([[rule "r" { from = "s", time_format = "epoch_ms", to = "out", window = %s, %s
+                aggregate = { ids = listagg("id"), n = count() } }]]):format(windows[kind](),
+                math.random() < 0.5 and 'group_by = { "k" },' or "")
+        end
+        local first = rules()
+        for i = 1, math.random(60, 200) do
+            now = now + math.random(0, 4)
+            input[i] = { ts = now - math.random(0, 9), id = i, k = math.random(1, 3) }
+            n = i
+        end
+        local reloads = math.random(1, 5)
+        for i = 1, reloads do
+            files[("set%d/rules.lua"):format(i)] = rules()
+        end
+        local at = {}
+        for i = 1, reloads do at[i] = math.random(1, n) end
+        table.sort(at)
+        for i = reloads, 1, -1 do table.insert(input, at[i], { rules = "set" .. i }) end
+        return { rules = first, files = files, input = input }, n
+    end
+
+    for kind in pairs(windows) do
+        it(("count each row of a %s window by exactly one version (%d cases, SEED=%d)"):format(kind, cases, seed), function()
+            math.randomseed(seed)
+            for number = 1, cases do
+                local options, n = world(kind)
+                options.config = 'source "s" { topic = "s", event_time = "ts", watermark = "10ms", max_ahead = "none" }\nrules "rules"'
+                options.env = { ANANAS_BATCH = math.random() < 0.5 and 3 or 1024 }
+                local ran = replay.ok(options)
+                local seen = {}
+                for _, record in ipairs(ran:topic "out") do
+                    local v = record.value
+                    for id in tostring(v.ids):gmatch "%d+" do
+                        assert.is_nil(seen[id], ("case %d: row %s is counted twice"):format(number, id))
+                        seen[id] = true
+                        local row = nil
+                        for _, item in ipairs(options.input) do if item.id == tonumber(id) then row = item end end
+                        assert.is_true(row.ts >= v.window_start and row.ts < v.window_end,
+                            ("case %d: row %s of %d is not in %d..%d"):format(number, id, row.ts, v.window_start, v.window_end))
+                    end
+                end
+                for id = 1, n do
+                    assert.is_true(seen[tostring(id)], ("case %d: row %d is counted by no version"):format(number, id))
+                end
+            end
+        end)
+    end
+end)
