@@ -146,7 +146,7 @@ static int bind_slow(script_t *s, size_t entry, fn_t fn) {
     int rc = script_protect(s, bind_body, &b);
     if (rc != 0)
         return rc == ERR_SCRIPT ? ERR_INTERNAL : rc; /* no error of a row */
-    size_t slot = (size_t)(fn + 1);
+    size_t slot = (size_t)fn + 1;
     if (slot >= s->n_bound[entry]) {
         size_t n = slot + 32;
         s->bound[entry] = mem_realloc(s->bound[entry], n * sizeof(int));
@@ -158,7 +158,7 @@ static int bind_slow(script_t *s, size_t entry, fn_t fn) {
 }
 
 int script_call(script_t *s, int entry, fn_t fn, void *arg) {
-    size_t slot = (size_t)(fn + 1);
+    size_t slot = (size_t)fn + 1;
     if (__builtin_expect(!s->L, 0))
         return ERR_RUNAWAY;
     if (__builtin_expect(slot >= s->n_bound[entry] || !s->bound[entry][slot], 0)) {

@@ -34,7 +34,8 @@ fn_t script_load_function(script_t *s, const char *name, const char *text, const
  * The rules' texts are kept, so that script_reopen and the changelog can have them. A configuration with faults may come
  * out as well (*out not NULL): what could be read of it, good for checking rules against and for nothing else. */
 int script_load_config(script_t *s, const char *path, config_t **out, faults_t *faults);
-int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out, faults_t *faults);
+int script_load_config_text(script_t *s, const char *path, const char *text, size_t len, config_t **out,
+                            faults_t *faults);
 int script_load_rules(script_t *s, const char *from, const config_t *config, plan_t **out, faults_t *faults);
 /* The same from texts (file name, content), as kept by script_texts. */
 typedef struct rule_text {

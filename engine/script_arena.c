@@ -52,10 +52,10 @@ static void release(script_arena_t *a, void *p, size_t old) {
     a->used -= size;
     if (size >= GIVE_BACK) {
         /* The link stays in the first page. */
-        uintptr_t from = ((uintptr_t)p + sizeof(void *) + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-        uintptr_t to = ((uintptr_t)p + size) & ~(uintptr_t)(PAGE - 1);
-        if (to > from)
-            madvise((void *)from, to - from, MADV_DONTNEED);
+        size_t skip = PAGE - ((uintptr_t)p & (PAGE - 1));
+        if (skip < sizeof(void *))
+            skip += PAGE;
+        madvise((char *)p + skip, (size - skip) & ~(size_t)(PAGE - 1), MADV_DONTNEED);
     }
     memcpy(p, &a->free[c], sizeof(void *));
     a->free[c] = p;

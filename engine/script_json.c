@@ -40,7 +40,7 @@ static int compare_members(const void *x, const void *y) {
 static void fail(writer_t *w, const char *text) {
     /* The error leaves through Lua: host sections of this call end here. */
     script_host_end();
-    lua_pushstring(w->L, text);   /* no place: the one it would name is the program's */
+    lua_pushstring(w->L, text); /* no place: the one it would name is the program's */
     lua_error(w->L);
 }
 

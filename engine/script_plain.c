@@ -125,7 +125,7 @@ static int plain_ask(lua_State *L) {
     const rows_arg_t *a = s->arg;
     plain_row_t *r;
     const void *row = lua_topointer(L, 2);
-    memcpy(&r, &row, sizeof r);
+    memcpy(&r, &row, sizeof(void *));
     char kind = *luaL_checkstring(L, 3);
     lua_settop(L, 2);
     for (int32_t k = a->first; k < a->n; k++) {

@@ -153,9 +153,10 @@ static void memo_second_pass(script_fn_t *f, const batch_t *rows, const column_t
             continue;
         }
         const cell_t *c = &col->cells[col->map[i]];
-        const memo_t *m = &f->memo[c->u.sym->id];
-        pass[i] = m->answer == MEMO_TRUE;
-        errors->count += m->answer == MEMO_RAISED;
+        const memo_t *m = memo_of(f, c->u.sym);
+        uint32_t answer = m ? m->answer : MEMO_FALSE;
+        pass[i] = answer == MEMO_TRUE;
+        errors->count += answer == MEMO_RAISED;
     }
     for (k = 0; k < n; k++) {
         const cell_t *c = &col->cells[col->map[some[k]]];

@@ -60,7 +60,7 @@ struct script {
     script_layout_t *layouts;
     size_t n_layouts, cap_layouts;
     known_symbol_t *symbols;
-    uint32_t generation;         /* of the symbols, once has_generation */
+    uint32_t generation; /* of the symbols, once has_generation */
     int has_generation;
     uint32_t *some; /* rows that a memoised function has to be asked of */
     uint32_t cap_some;

@@ -335,7 +335,7 @@ void watchdog_return(void);
 __asm__(".hidden watchdog_return\n.globl watchdog_return\nwatchdog_return:\n  mov $15, %eax\n  syscall\n");
 static int install(const struct sigaction *action) {
     struct {
-        void (*handler)(int, siginfo_t *, void *);
+        void (*run)(int, siginfo_t *, void *);
         unsigned long flags;
         void (*restorer)(void);
         unsigned long mask;
@@ -364,7 +364,7 @@ int script_watchdog_start(error_t *e) {
     int rc = pthread_create(&watchdog.thread, NULL, watchdog_thread, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
-        return error_set(e, ERR_INTERNAL, "cannot start the thread that watches rules: %s", strerror(rc));
+        return error_set(e, ERR_INTERNAL, "cannot start the thread that watches rules: %s", strerrordesc_np(rc));
     watchdog.running = 1;
     return 0;
 }
@@ -381,6 +381,7 @@ void script_watchdog_stop(void) {
 /* ---- machine code ---- */
 
 static void *map_pages(void *at, size_t len, int prot, int flags, int fd, off_t offset) {
+    /* The kernel gives an address as a number. NOLINTNEXTLINE(performance-no-int-to-ptr) */
     return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
 }
 
