@@ -3,7 +3,6 @@
 #include <math.h>
 
 __extension__ typedef __int128 wide_t;
-#define WIDE_DIGITS 38       /* decimal digits that always fit */
 
 typedef struct total {
     wide_t integers;
@@ -35,19 +34,21 @@ static void add_wide(total_t *t, wide_t v) {
     }
 }
 
-/* An integer in plain digits, up to 38 of them. */
+/* An integer in plain digits that fits. */
 static int parse_wide(const char *s, size_t len, wide_t *out) {
     int negative = len > 0 && s[0] == '-';
     size_t i = negative ? 1 : 0;
-    if (len == i || len - i > WIDE_DIGITS)
-        return 0;
     wide_t v = 0;
+    if (len == i)
+        return 0;
     for (; i < len; i++) {
         if (s[i] < '0' || s[i] > '9')
             return 0;
-        v = v * 10 + (s[i] - '0');
+        wide_t digit = negative ? '0' - s[i] : s[i] - '0';
+        if (__builtin_mul_overflow(v, (wide_t)10, &v) || __builtin_add_overflow(v, digit, &v))
+            return 0;
     }
-    *out = negative ? -v : v;
+    *out = v;
     return 1;
 }
 
