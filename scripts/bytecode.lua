@@ -196,6 +196,11 @@ function bytecode.read(f)
     return p
 end
 
+-- Prototypes are many times the size of the code: once all is judged, nobody needs them.
+function bytecode.forget()
+    cache = setmetatable({}, { __mode = "k" })
+end
+
 -- ---- as text ----
 
 local function template_text(t)

@@ -160,7 +160,9 @@ end
 
 -- Where a rule's rows come from: its sources, through every rule between. Another answer here makes state meaningless.
 local function lineage(w, desc)
-    for _, from in ipairs(desc.inputs) do
+    local inputs = { unpack(desc.inputs) }
+    table.sort(inputs, function(a, b) return a.name < b.name end)
+    for _, from in ipairs(inputs) do
         local source = from.source
         w:put(from.name .. ":")
         if source then

@@ -3,6 +3,7 @@
 -- of the folder are rule files, but for specs; the others are there for require. Each file runs at most once, in the order
 -- of names or when it is required first; what it returns is what require gives. Nothing here stops at the first fault.
 
+local bytecode = require "bytecode"
 local check = require "check"
 local config = require "config"
 local fault = require "fault"
@@ -228,6 +229,9 @@ function loader.load(files, settings)
         if file.names then file.names.seal(sandbox.freeze) end
     end
     made.used = state.used
+    -- The functions live on, and through their environments the words; what those noted goes.
+    for i = #found, 1, -1 do found[i] = nil end
+    bytecode.forget()
     return made, faults, warnings
 end
 
@@ -281,6 +285,7 @@ function loader.load_into_door(files, settings)
     local made, faults, warnings = loader.load(files, settings)
     local used = {}
     for i, file in ipairs(made.used) do used[i] = file.name end
+    for _, file in ipairs(files) do file.text = nil end
     loader.last = { rules = made.rules, sources = made.sources, fns = fns, version = made.version, faults = faults:sorted(), warnings = warnings, used = used }
 end
 

@@ -99,6 +99,7 @@ local cases = {
     { "the source of what is upstream", 'from = "pizzas"', 'from = "other"', "windows", "reset", "upstream `plain` was reset" },
     { "the source two rules upstream", 'from = "pizzas"', 'from = "other"', "matches", "reset", "upstream `windows` was reset" },
     { "the input", 'rule "windows" { from = "plain"', 'rule "windows" { from = "pizzas"', "windows", "reset", "its rows come from elsewhere" },
+    { "one more input", 'rule "windows" { from = "plain"', 'rule "windows" { from = { "plain", "other" }', "windows", "reset", "its rows come from elsewhere" },
     { "unnest of a window", 'rule "windows" { from = "plain"', 'rule "windows" { from = "plain", unnest = "list[] as x"', "windows", "handover", "unnest" },
     { "unnest of a process", 'rule "states" { from = "plain"', 'rule "states" { from = "plain", unnest = "list[] as x"', "states", "reset", "`unnest` changed" },
     { "unnest of a filter", 'rule "plain" { from = "pizzas"', 'rule "plain" { from = "pizzas", unnest = "l[] as x"', "plain", "kept", "unnest" },
@@ -136,6 +137,11 @@ describe("a reload", function()
         local found = verdicts(base, "-- a comment\n" .. edited("w.n > 10", "w.n > 11"))
         for _, name in ipairs { "plain", "records", "states", "detects" } do assert.equal("unchanged", found[name][1], name) end
         assert.equal("kept", found.windows[1])
+    end)
+    it("minds no order of inputs", function()
+        local found = verdicts('rule "a" { from = { "pizzas", "other" }, process = { on_row = function() end } }',
+            'rule "a" { from = { "other", "pizzas" }, process = { on_row = function() end } }')
+        assert.equal("kept", found.a[1], found.a[2])
     end)
     it("resets everything behind a source whose event time changed", function()
         local found = verdicts(base, base, CONFIG, 'source "pizzas" { event_time = "t" }\nsource "other" {}\n')
