@@ -3,6 +3,10 @@
 #include <math.h>
 
 __extension__ typedef __int128 wide_t;
+__extension__ typedef unsigned __int128 uwide_t;
+
+/* One more digit behind a number of this size still fits. */
+#define LEAD_MOST ((wide_t)(((uwide_t)1 << 127) / 10 - 1))
 
 typedef struct total {
     wide_t integers;
@@ -44,9 +48,9 @@ static int parse_wide(const char *s, size_t len, wide_t *out) {
     for (; i < len; i++) {
         if (s[i] < '0' || s[i] > '9')
             return 0;
-        wide_t digit = negative ? '0' - s[i] : s[i] - '0';
-        if (__builtin_mul_overflow(v, (wide_t)10, &v) || __builtin_add_overflow(v, digit, &v))
+        if (v < -LEAD_MOST || v > LEAD_MOST)
             return 0;
+        v = v * 10 + (negative ? '0' - s[i] : s[i] - '0');
     }
     *out = v;
     return 1;
