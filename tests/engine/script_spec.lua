@@ -195,6 +195,30 @@ describe("script", function()
             assert.is_true(tonumber(lib.script_last_cpu_ns(s)) >= 50e6)
         end)
 
+        it("hold also after a long silence, in which the watchdog sleeps", function()
+            local function wakeups()
+                local total = 0
+                for tid in io.popen("ls /proc/" .. ffi.C.getpid() .. "/task"):read("*a"):gmatch "%d+" do
+                    local file = tonumber(tid) ~= ffi.C.getpid() and io.open("/proc/self/task/" .. tid .. "/status")
+                    if file then
+                        total = total + tonumber(file:read("*a"):match "voluntary_ctxt_switches:%s*(%d+)")
+                        file:close()
+                    end
+                end
+                return total
+            end
+            process.sleep(1.6)
+            local before = wakeups()
+            process.sleep(0.5)
+            assert.is_true(wakeups() - before <= 3, "the watchdog does not sleep")
+            local fn = fn_of(s, "return function(r) while true do end end")
+            local started = os.clock()
+            local pass, _, rc = rows.where(s, fn, rows.batch { { n = 1 } })
+            assert.is_nil(pass)
+            assert.are.equal(RUNAWAY, rc)
+            assert.is_true(os.clock() - started < 0.1)
+        end)
+
         it("of memory end the script, also inside pcall", function()
             local small = assert(rows.open { time_ms = 2000, memory = 8 })
             local fn = fn_of(small, "return function(r) local t = {} while true do pcall(function() t[#t + 1] = {} end) end end")
