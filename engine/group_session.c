@@ -1,4 +1,5 @@
-/* Sessions. A session's key is (start, group key): the start stays while rows prolong it, so its entry keeps its place. */
+/* Sessions. A session's key is (the start it was made with, group key): sessions of a group share no instant, so however a
+ * session grows no other can be made with a start inside it, and its entry keeps its place. */
 #include "group_run.h"
 #include "mem.h"
 #include <stdlib.h>
@@ -99,30 +100,11 @@ static void absorb(group_pass_t *p, session_t *x, session_t *other) {
     drop(p, other);
 }
 
-/* An earlier row moves the start, which is part of the key. */
-static void rekey(group_pass_t *p, session_t *x, etime_t start) {
-    group_t *g = p->g;
-    store_entry_t *old = x->entry;
-    buf_clear(&g->key);
-    group_time_key(&g->key, start);
-    buf_add_slice(&g->key, session_key(x));
-    x->entry = store_put(g->space, g->key.s, g->key.len, NULL);
-    entry_set(g->space, x->entry, entry_value(old).s, entry_value(old).len);
-    fate_t *f = entry_tag(old);
-    if (f)
-        f->entry = x->entry;
-    entry_set_tag(x->entry, f);
-    entry_set_tag(old, NULL);
-    store_del(g->space, old);
-}
-
 static void set_span(group_pass_t *p, session_t *x, span_t all) {
     group_t *g = p->g;
     int fired = window_is_over(all.end, 0, p->wm);
     if (same_span(x->span, all) && fired == x->fired)
         return;
-    if (all.start != x->span.start)
-        rekey(p, x, all.start);
     x->span = all;
     set_fired(g, x, fired);
     set_due(g, x);
