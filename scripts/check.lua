@@ -202,8 +202,15 @@ function check.keys(map)
     return names
 end
 
+local function default_of(at, row)
+    local default = row.default
+    if row.type == "duration" and default ~= row.also then return check.duration_ms(default, true) end
+    if row.type == "size" then return types.size(at, row.name, default, {}) end
+    return default
+end
+
 -- A table against rows; prefix is the path of the table ("" for the outermost). Gives the checked values; a key that
--- had a fault is absent from them, and named in the second result.
+-- had a fault has its default there, or nothing, and is named in the second result.
 function check.table(at, prefix, value, rows)
     local out, bad = {}, {}
     local by_name = {}
@@ -219,24 +226,19 @@ function check.table(at, prefix, value, rows)
         end
     end
     for _, row in ipairs(rows) do
-        local given = value[row.name]
-        if given == nil then
-            if row.required then
-                bad[row.name] = true
-                at:fault(prefix ~= "" and prefix or nil, "%sthe key `%s` is missing: %s",
-                    prefix == "" and "" or ("`%s`: "):format(prefix), row.name, row.doc)
-            elseif row.default ~= nil then
-                local default = row.default
-                if row.type == "duration" and default ~= row.also then default = check.duration_ms(default, true) end
-                if row.type == "size" then default = types.size(at, path(row.name), default, {}) end
-                out[row.name] = default
-            end
+        local given, name = value[row.name], row.name
+        if given == nil and row.required then
+            bad[name] = true
+            at:fault(prefix ~= "" and prefix or nil, "%sthe key `%s` is missing: %s",
+                prefix == "" and "" or ("`%s`: "):format(prefix), name, row.doc)
         elseif check.is_poison(given) then
-            bad[row.name] = true
-        else
-            out[row.name] = types[row.type](at, path(row.name), given, row)
-            if out[row.name] == nil then bad[row.name] = true end
+            bad[name] = true
+        elseif given ~= nil then
+            out[name] = types[row.type](at, path(name), given, row)
+            if out[name] == nil then bad[name] = true end
         end
+        -- Also for a value with a fault: what is looked at further always has one.
+        if out[name] == nil and row.default ~= nil then out[name] = default_of(at, row) end
     end
     return out, bad
 end
