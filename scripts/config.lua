@@ -152,9 +152,15 @@ function config.vocabulary(state)
     end
 
     function words.env(name, default)
-        local value = type(name) == "string" and state.host.getenv(name) or nil
+        if type(name) ~= "string" then
+            if not check.is_poison(name) then
+                state.faults:add(state.file, here(), "env: expected the name of a variable, got %s", check.describe(name))
+            end
+            return ""
+        end
+        local value = state.host.getenv(name)
         if value == nil and default == nil then
-            state.faults:add(state.file, here(), "the environment variable `%s` is not set and has no default", tostring(name))
+            state.faults:add(state.file, here(), "the environment variable `%s` is not set and has no default", name)
             return ""
         end
         if value ~= nil and value ~= "" and looks_secret(name) then state.secrets[value] = true end
@@ -162,7 +168,8 @@ function config.vocabulary(state)
     end
 
     function words.secret_file(path)
-        local text, why = nil, "no path given"
+        if check.is_poison(path) then return "" end
+        local text, why = nil, "expected a path, got " .. check.describe(path)
         if type(path) == "string" then
             local full = path:sub(1, 1) == "/" and path or state.folder .. path
             text, why = state.host.read(full)
