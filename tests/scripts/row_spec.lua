@@ -58,6 +58,11 @@ for _, way in ipairs { "compiled", "interpreted" } do
             local batch = rows.batch { { l = rows.json "[2,1]" }, { l = rows.json "[2,1]" } }
             gives({ '"12"', '"12"' }, "local l = r.l table.sort(l) return table.concat(l)", batch)
             gives({ "[2,1]", "[2,1]" }, "return r.l", batch)
+            -- Rows of one record share their cells.
+            local arena = rows.arena()
+            local shared = lib.batch_select(arena, batch, ffi.new("uint32_t[3]", { 0, 0, 0 }), 3)
+            gives({ "1", "1", "1" }, "local l = r.l l[3] = 7 return r.l[2]", shared)
+            gives({ "2", "2", "2" }, "local n = #r.l table.insert(r.l, 7) return n", shared)
         end)
 
         it("knows when and where it came from", function()
