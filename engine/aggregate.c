@@ -18,10 +18,10 @@ struct aggregate {
     const agg_spec_t *specs;
     place_t *places;
     uint32_t n;
-    uint32_t regions;            /* the caller's included */
+    uint32_t regions; /* the caller's included */
     size_t fixed;
     time_format_t format;
-    int provenance;              /* its log is the last region */
+    int provenance; /* its log is the last region */
     buf_t scratch, text;
 };
 
@@ -64,17 +64,11 @@ void aggregate_free(aggregate_t *a) {
     mem_free(a);
 }
 
-size_t aggregate_fixed(const aggregate_t *a) {
-    return a->fixed;
-}
+size_t aggregate_fixed(const aggregate_t *a) { return a->fixed; }
 
-uint32_t aggregate_regions(const aggregate_t *a) {
-    return a->regions;
-}
+uint32_t aggregate_regions(const aggregate_t *a) { return a->regions; }
 
-void aggregate_init(const aggregate_t *a, blob_t *b) {
-    blob_init(b, a->fixed, a->regions);
-}
+void aggregate_init(const aggregate_t *a, blob_t *b) { blob_init(b, a->fixed, a->regions); }
 
 /* --- arguments --- */
 
@@ -130,9 +124,7 @@ static void not_a_number(const aggregate_t *a, const agg_context_t *c, uint32_t 
 
 /* --- one value --- */
 
-static int counts(const cell_t *c) {
-    return c->kind != CELL_NULL && c->kind != CELL_FALSE;
-}
+static int counts(const cell_t *c) { return c->kind != CELL_NULL && c->kind != CELL_FALSE; }
 
 /* The text of a value inside a list: strings as they are, anything else as JSON. */
 static slice_t plain_text(aggregate_t *a, const cell_t *c) {
@@ -449,8 +441,9 @@ static int region_value(aggregate_t *a, const agg_context_t *c, uint32_t i, slic
     case AGG_MAX: *out = copied_cell(c->arena, state); break;
     case AGG_FIRST:
     case AGG_LAST:
-        *out = state.len ? copied_cell(c->arena, (slice_t){state.s + sizeof(row_order_t), state.len - sizeof(row_order_t)})
-                         : cell_null();
+        *out = state.len
+                   ? copied_cell(c->arena, (slice_t){state.s + sizeof(row_order_t), state.len - sizeof(row_order_t)})
+                   : cell_null();
         break;
     case AGG_COUNT_DISTINCT: *out = cell_int((int64_t)distinct_count(state)); break;
     case AGG_QUANTILE: *out = quantile_cell(state, spec->q); break;
@@ -473,7 +466,9 @@ int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, 
             break;
         case AGG_SUM: out[i] = total_sum(at, c->arena); break;
         case AGG_AVG: out[i] = total_average(at); break;
-        default: status = region_value(a, c, i, region_bytes(state, region_at(state, a->fixed, a->places[i].region)), &out[i]);
+        default:
+            status =
+                region_value(a, c, i, region_bytes(state, region_at(state, a->fixed, a->places[i].region)), &out[i]);
         }
     }
     if (status == 0 && a->provenance) {
@@ -584,8 +579,8 @@ int aggregate_over(aggregate_t *a, const agg_context_t *c, const uint32_t *rows,
         case AGG_QUANTILE: out[i] = sketch_over(a, c, i, rows, n); break;
         case AGG_LISTAGG: out[i] = list_over(a, c, i, rows, n); break;
         case AGG_FOLD:
-            status = script_fold(c->script, a->specs[i].fold, batch_select(c->arena, c->rows, rows, n), c->arena, &out[i],
-                                 &c->errors[i]);
+            status = script_fold(c->script, a->specs[i].fold, batch_select(c->arena, c->rows, rows, n), c->arena,
+                                 &out[i], &c->errors[i]);
             break;
         default: out[i] = pick_over(a, c, i, rows, n);
         }

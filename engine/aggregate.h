@@ -20,18 +20,18 @@ typedef struct aggregate aggregate_t;
 aggregate_t *aggregate_new(const agg_spec_t *specs, uint32_t n, time_format_t format, size_t head, uint32_t regions,
                            int provenance);
 void aggregate_free(aggregate_t *a);
-size_t aggregate_fixed(const aggregate_t *a);       /* where regions begin */
+size_t aggregate_fixed(const aggregate_t *a); /* where regions begin */
 uint32_t aggregate_regions(const aggregate_t *a);
 
 /* What a call needs beside the state. */
 typedef struct agg_context {
     const batch_t *rows;
-    const column_t *args;            /* per aggregate; cells == NULL: it has no argument */
+    const column_t *args; /* per aggregate; cells == NULL: it has no argument */
     const char *const *topics;
-    arena_t *arena;                  /* results live here */
-    script_t *script;                /* for fold */
-    rowlog_chunks_t *chunks;         /* where long lists go; NULL: nowhere */
-    eval_errors_t *errors;           /* per aggregate */
+    arena_t *arena;          /* results live here */
+    script_t *script;        /* for fold */
+    rowlog_chunks_t *chunks; /* where long lists go; NULL: nowhere */
+    eval_errors_t *errors;   /* per aggregate */
 } agg_context_t;
 
 /* The column of a name, looked up in the records of an open batch where it is no column. */

@@ -15,9 +15,7 @@ blob_t blob_of_entry(space_t *sp, store_entry_t *e) {
     return (blob_t){.s = s, .len = entry_value(e).len, .space = sp, .entry = e};
 }
 
-blob_t blob_of_buf(buf_t *b) {
-    return (blob_t){.s = b->s, .len = b->len, .buf = b};
-}
+blob_t blob_of_buf(buf_t *b) { return (blob_t){.s = b->s, .len = b->len, .buf = b}; }
 
 void blob_resize(blob_t *b, size_t len) {
     if (b->entry) {
@@ -46,9 +44,7 @@ size_t region_at(const char *s, size_t fixed, uint32_t k) {
     return at;
 }
 
-slice_t region_bytes(const char *s, size_t at) {
-    return (slice_t){s + at + BLOB_REGION, header_at(s, at).len};
-}
+slice_t region_bytes(const char *s, size_t at) { return (slice_t){s + at + BLOB_REGION, header_at(s, at).len}; }
 
 /* Small regions get what they ask for (most never change again), large ones half as much again. */
 static uint32_t grown(uint32_t need) {

@@ -10,9 +10,9 @@
 typedef struct blob {
     char *s;
     size_t len;
-    space_t *space;          /* where the bytes live: a store entry, */
+    space_t *space; /* where the bytes live: a store entry, */
     store_entry_t *entry;
-    buf_t *buf;              /* or a buffer when entry is NULL */
+    buf_t *buf; /* or a buffer when entry is NULL */
 } blob_t;
 
 /* The bytes of an entry, for change. */
@@ -23,7 +23,7 @@ void blob_resize(blob_t *b, size_t len);
 /* A fresh value: `fixed` zero bytes and n empty regions. */
 void blob_init(blob_t *b, size_t fixed, uint32_t n_regions);
 
-#define BLOB_REGION 8        /* bytes of an empty region */
+#define BLOB_REGION 8 /* bytes of an empty region */
 /* Where region k begins, counting from the end of the fixed part. */
 size_t region_at(const char *s, size_t fixed, uint32_t k);
 slice_t region_bytes(const char *s, size_t at);
@@ -32,5 +32,5 @@ char *region_extend(blob_t *b, size_t at, size_t more);
 void region_set(blob_t *b, size_t at, const void *bytes, size_t len);
 /* Shortens or lengthens (new bytes undefined) and returns the region's bytes. */
 char *region_resize(blob_t *b, size_t at, size_t len);
-void region_trim(blob_t *b, size_t at);      /* gives spare capacity back */
+void region_trim(blob_t *b, size_t at); /* gives spare capacity back */
 #endif

@@ -89,9 +89,7 @@ static void put(blob_t *b, size_t at, uint64_t hash) {
     memcpy(hashes + 8 * i, &hash, 8);
 }
 
-void distinct_add(blob_t *b, size_t at, const void *key, size_t len) {
-    put(b, at, distinct_hash(key, len));
-}
+void distinct_add(blob_t *b, size_t at, const void *key, size_t len) { put(b, at, distinct_hash(key, len)); }
 
 void distinct_merge(blob_t *b, size_t at, slice_t other) {
     if (other.len == 0)

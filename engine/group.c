@@ -5,15 +5,13 @@
 #define NUMBERS_KEY "seq"
 #define TIME_KEY 8
 
-group_t *group_new(const rule_t *rule, store_t *store) {
-    return group_new_from(rule, store, ETIME_MIN);
-}
+group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, ETIME_MIN); }
 
 /* Versions of one shape may be there at once (a change taken back while it still leaves), so `begin` is in the name. */
 group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     group_t *g = mem_zalloc(sizeof *g);
-    char *version = begin == ETIME_MIN ? mem_strdup(rule->state_hash)
-                                       : mem_printf("%s@%lld", rule->state_hash, (long long)begin);
+    char *version =
+        begin == ETIME_MIN ? mem_strdup(rule->state_hash) : mem_printf("%s@%lld", rule->state_hash, (long long)begin);
     char *name = mem_printf("%s/%s/group", rule->name, version);
     g->rule = rule;
     g->begin = begin;
@@ -22,7 +20,8 @@ group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     mem_free(name);
     name = mem_printf("%s/%s/group-rows", rule->name, version);
     g->chunks.space = store_space(store, name);
-    g->aggregate = aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
+    g->aggregate =
+        aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
     g->counting = aggregate_only_counts(g->aggregate) && !rule->early;
     mem_free(name);
     mem_free(version);
@@ -58,9 +57,7 @@ void group_rebuild(group_t *g) {
     }
 }
 
-void group_leave(group_t *g, etime_t until) {
-    g->until = until;
-}
+void group_leave(group_t *g, etime_t until) { g->until = until; }
 
 void group_drop_state(group_t *g, store_t *store) {
     store_drop_space(store, g->space);
@@ -68,9 +65,7 @@ void group_drop_state(group_t *g, store_t *store) {
     g->space = g->chunks.space = NULL;
 }
 
-const uint8_t *group_left(const group_t *g) {
-    return g->left;
-}
+const uint8_t *group_left(const group_t *g) { return g->left; }
 
 etime_t group_last_end(const group_t *g) {
     etime_t last = g->panes.n ? g->panes.at[g->panes.n - 1]->span.end : ETIME_MIN;
@@ -141,9 +136,7 @@ group_head_t group_head(const store_entry_t *e) {
     return h;
 }
 
-void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h) {
-    memcpy(entry_edit(sp, e), h, sizeof *h);
-}
+void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h) { memcpy(entry_edit(sp, e), h, sizeof *h); }
 
 store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row, int *made) {
     group_t *g = p->g;
@@ -221,7 +214,8 @@ static int group_is_cut(const group_t *g, span_t span) {
 int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched) {
     group_t *g = p->g;
     span_t span = group_head(e).span;
-    origin_t origin = {.time = span.end - 1, .topic = TOPIC_NONE, .tick = tick, .flags = group_is_cut(g, span) ? ORIGIN_PARTIAL : 0};
+    origin_t origin = {
+        .time = span.end - 1, .topic = TOPIC_NONE, .tick = tick, .flags = group_is_cut(g, span) ? ORIGIN_PARTIAL : 0};
     cell_t *cells;
     candidate_t *c = outcome_add(&p->outcome, what, group_fate(p, e), &origin, 0, &cells);
     c->set = set;
@@ -299,7 +293,8 @@ static int pass_marks(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t
     int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
     for (; *m < in->n_marks && in->marks[*m].tick < tick && status == 0; ++*m) {
         p->wm = in->marks[*m].wm;
-        status = sessions ? group_session_watermark(p, in->marks[*m].tick) : group_pane_watermark(p, in->marks[*m].tick);
+        status =
+            sessions ? group_session_watermark(p, in->marks[*m].tick) : group_pane_watermark(p, in->marks[*m].tick);
     }
     return status;
 }
@@ -351,8 +346,8 @@ static void report_errors(group_pass_t *p) {
 
 int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
     group_pass_t p = {.g = g, .s = s, .wm = in->wm_before};
-    p.context = (agg_context_t){.rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script,
-                                .chunks = &g->chunks};
+    p.context = (agg_context_t){
+        .rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script, .chunks = &g->chunks};
     g->run++;
     group_pane_slots(g, in->batch->n);
     if (g->until != ETIME_MAX) {

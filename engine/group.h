@@ -27,11 +27,12 @@ void group_rebuild(group_t *g);
  * `until` (of sessions: only rows that touch one of its own); the one that comes takes none that starts before `begin`,
  * but for a tumbling one, which is cut to begin there. */
 void group_leave(group_t *g, etime_t until);
-void group_drop_state(group_t *g, store_t *store);     /* nothing may run on it afterwards */
+void group_drop_state(group_t *g, store_t *store); /* nothing may run on it afterwards */
 /* Of a leaving version with sessions: rows of the last run that it did not take. */
 const uint8_t *group_left(const group_t *g);
-etime_t group_last_end(const group_t *g);        /* greatest end of a window that is there, fired or not; ETIME_MIN: none */
+etime_t group_last_end(const group_t *g); /* greatest end of a window that is there, fired or not; ETIME_MIN: none */
 
-size_t group_open_windows(const group_t *g);     /* groups of windows that have not fired */
-etime_t group_next_end(const group_t *g);        /* end of the window that fires next (of a session: at the earliest); ETIME_MAX: none */
+size_t group_open_windows(const group_t *g); /* groups of windows that have not fired */
+etime_t group_next_end(
+    const group_t *g); /* end of the window that fires next (of a session: at the earliest); ETIME_MAX: none */
 #endif

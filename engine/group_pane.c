@@ -203,7 +203,7 @@ int group_pane_watermark(group_pass_t *p, uint32_t tick) {
         for (size_t i = 0; i < pane->n; i++)
             group_drop(p, pane->at[i]);
         pane_free(pane);
-        p->g->run++;             /* slots may point to it */
+        p->g->run++; /* slots may point to it */
     }
     return status;
 }

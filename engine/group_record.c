@@ -45,7 +45,7 @@ static int many_groups(group_pass_t *p, const uint32_t *rows, uint32_t n, uint32
     map_t by_key = {0};
     for (uint32_t i = 0; i < n; i++) {
         buf_clear(&p->g->key);
-        buf_add_char(&p->g->key, 0);     /* a map key is never empty */
+        buf_add_char(&p->g->key, 0); /* a map key is never empty */
         group_key(p, rows[i], &p->g->key);
         record_group_t *g = map_get(&by_key, p->g->key.s, p->g->key.len);
         if (!g) {
@@ -88,7 +88,8 @@ int group_record_rows(group_pass_t *p) {
         if (!one_origin)
             put_in_order(b, rows + from, to - from);
         uint32_t set = p->g->rule->top_n > 0 ? outcome_new_set(&p->outcome) : 0;
-        status = one_group ? emit_group(p, rows + from, to - from, 0, set) : many_groups(p, rows + from, to - from, set);
+        status =
+            one_group ? emit_group(p, rows + from, to - from, 0, set) : many_groups(p, rows + from, to - from, set);
     }
     return status;
 }

@@ -21,7 +21,7 @@ typedef struct group_head {
  * added to its state before anybody looks at it. */
 typedef struct group_slot {
     pane_t *pane;
-    const void *symbol;          /* of a single group_by column that is interned; NULL: compare cells */
+    const void *symbol; /* of a single group_by column that is interned; NULL: compare cells */
     store_entry_t *entry;
     uint32_t run, row;
     uint64_t pending;
@@ -35,24 +35,24 @@ struct group {
     aggregate_t *aggregate;
     panes_t panes;
     sessions_t sessions;
-    rowlog_chunks_t chunks;      /* of long lists; the number is read at the start of a run */
-    buf_t key, saved;            /* scratch */
-    etime_t begin, until;        /* see group_new_from, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
-    uint8_t *left;               /* per row of this run */
-    uint32_t run;                /* number of the current run: slots of others are void */
-    int counting;                /* all aggregates are count(), and nothing else looks at a single row */
-    uint32_t n_slots, slot_shift;   /* a power of two, and what leaves as many bits of 64 */
-    uint32_t misses;             /* of this run: rows whose slot was another group's */
+    rowlog_chunks_t chunks;       /* of long lists; the number is read at the start of a run */
+    buf_t key, saved;             /* scratch */
+    etime_t begin, until;         /* see group_new_from, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
+    uint8_t *left;                /* per row of this run */
+    uint32_t run;                 /* number of the current run: slots of others are void */
+    int counting;                 /* all aggregates are count(), and nothing else looks at a single row */
+    uint32_t n_slots, slot_shift; /* a power of two, and what leaves as many bits of 64 */
+    uint32_t misses;              /* of this run: rows whose slot was another group's */
     group_slot_t *slots;
     uint32_t n_pending;
-    uint16_t *pending;           /* slots that have some */
+    uint16_t *pending; /* slots that have some */
 };
 
 typedef struct group_pass {
     group_t *g;
     step_t *s;
-    agg_context_t context;       /* context.rows: the input */
-    const column_t *by;          /* the group_by columns */
+    agg_context_t context; /* context.rows: the input */
+    const column_t *by;    /* the group_by columns */
     outcome_t outcome;
     fate_t *fates;
     etime_t wm;
@@ -91,7 +91,7 @@ int group_pane_row(group_pass_t *p, uint32_t row);
 uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick);
 /* More slots where the last run missed often; only between runs. */
 void group_pane_slots(group_t *g, uint32_t rows);
-void group_pane_settle(group_pass_t *p);    /* adds what is pending */
+void group_pane_settle(group_pass_t *p); /* adds what is pending */
 int group_pane_watermark(group_pass_t *p, uint32_t tick);
 void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
 int group_session_row(group_pass_t *p, uint32_t row);

@@ -58,13 +58,9 @@ static int begin(group_pass_t *p, span_t span, slice_t key, uint32_t row) {
     return look(p, x, row);
 }
 
-static int same_span(span_t a, span_t b) {
-    return a.start == b.start && a.end == b.end;
-}
+static int same_span(span_t a, span_t b) { return a.start == b.start && a.end == b.end; }
 
-static int touches(const session_t *x, span_t span) {
-    return x && window_touches(x->span, span);
-}
+static int touches(const session_t *x, span_t span) { return x && window_touches(x->span, span); }
 
 /* The span of the row and of all sessions from x on that it touches; sessions of a group never touch each other. */
 static span_t joined_span(const session_t *x, span_t span) {
@@ -91,7 +87,7 @@ static void absorb(group_pass_t *p, session_t *x, session_t *other) {
     blob_t b = blob_of_entry(g->space, x->entry);
     aggregate_merge(g->aggregate, &b, entry_value(other->entry).s);
     group_head_t theirs = group_head(other->entry), mine = group_head(x->entry);
-    if (theirs.flags & GROUP_SPILLED) {      /* what it refers to goes with its rows */
+    if (theirs.flags & GROUP_SPILLED) { /* what it refers to goes with its rows */
         mine.flags |= GROUP_SPILLED;
         group_set_head(g->space, x->entry, &mine);
         theirs.flags &= ~(uint32_t)GROUP_SPILLED;

@@ -1,22 +1,16 @@
 #include "outcome.h"
 #include <stdlib.h>
 
-static int has_window_columns(const rule_t *r) {
-    return r->window.kind != WINDOW_RECORD;
-}
+static int has_window_columns(const rule_t *r) { return r->window.kind != WINDOW_RECORD; }
 
-uint32_t outcome_before_values(const rule_t *r) {
-    return r->group_by.n + (has_window_columns(r) ? 3u : 0u);
-}
+uint32_t outcome_before_values(const rule_t *r) { return r->group_by.n + (has_window_columns(r) ? 3u : 0u); }
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a) {
     *o = (outcome_t){.rule = rule, .arena = a};
     o->width = outcome_before_values(rule) + rule->n_aggs + (rule->provenance ? 1u : 0u);
 }
 
-uint32_t outcome_new_set(outcome_t *o) {
-    return ++o->sets;
-}
+uint32_t outcome_new_set(outcome_t *o) { return ++o->sets; }
 
 static void *grown(arena_t *a, const void *old, size_t n, size_t cap, size_t size) {
     void *to = arena_alloc(a, cap * size);
@@ -39,7 +33,8 @@ candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const 
                          cell_t **cells) {
     if (o->n_rows == o->cap_rows) {
         o->cap_rows = o->cap_rows ? o->cap_rows * 2 : 64;
-        o->cells = grown(o->arena, o->cells, (size_t)o->n_rows * o->width, (size_t)o->cap_rows * o->width, sizeof *o->cells);
+        o->cells =
+            grown(o->arena, o->cells, (size_t)o->n_rows * o->width, (size_t)o->cap_rows * o->width, sizeof *o->cells);
         o->origins = grown(o->arena, o->origins, o->n_rows, o->cap_rows, sizeof *o->origins);
         o->subs = grown(o->arena, o->subs, o->n_rows, o->cap_rows, sizeof *o->subs);
     }
@@ -88,9 +83,14 @@ static batch_t *batch_of(const outcome_t *o) {
     for (uint32_t c = 0; c < o->width; c++)
         columns[c] = (column_t){o->cells + c, map};
     batch_t *b = arena_array(o->arena, batch_t, 1);
-    *b = (batch_t){.n = o->n_rows, .n_origins = o->n_rows, .n_columns = o->width,
-                   .origin = batch_iota(o->arena, o->n_rows), .sub = o->subs, .origins = o->origins,
-                   .columns = columns, .names = column_names(o)};
+    *b = (batch_t){.n = o->n_rows,
+                   .n_origins = o->n_rows,
+                   .n_columns = o->width,
+                   .origin = batch_iota(o->arena, o->n_rows),
+                   .sub = o->subs,
+                   .origins = o->origins,
+                   .columns = columns,
+                   .names = column_names(o)};
     return b;
 }
 
@@ -123,10 +123,10 @@ typedef struct decision {
     const outcome_t *o;
     const uint8_t *pass;
     uint64_t *sequence;
-    uint32_t *sel;           /* emitted candidate rows, in order */
+    uint32_t *sel; /* emitted candidate rows, in order */
     uint8_t *kind;
     uint32_t n;
-    int plain;               /* all of them are ROW_NEW */
+    int plain; /* all of them are ROW_NEW */
 } decision_t;
 
 static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
@@ -224,8 +224,12 @@ int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
     int status = ask_having(o, s, b, pass);
     if (status)
         return status;
-    decision_t d = {.o = o, .pass = pass, .sequence = sequence, .plain = 1,
-                    .sel = arena_array(o->arena, uint32_t, b->n), .kind = arena_array(o->arena, uint8_t, b->n)};
+    decision_t d = {.o = o,
+                    .pass = pass,
+                    .sequence = sequence,
+                    .plain = 1,
+                    .sel = arena_array(o->arena, uint32_t, b->n),
+                    .kind = arena_array(o->arena, uint8_t, b->n)};
     int by = o->rule->top_n > 0 ? batch_column(b, o->rule->top_by) : -1;
     for (size_t i = 0; i < o->n;) {
         const candidate_t *c = &o->at[i];

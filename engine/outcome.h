@@ -11,43 +11,43 @@
 #include "op.h"
 #include "window.h"
 
-enum {                       /* flags of a group */
-    GROUP_FIRED = 1,         /* its window has fired */
-    GROUP_WRITTEN = 2,       /* a result of it stands in the rule's topic */
-    GROUP_GIVEN = 4,         /* the rule's readers have had a row of it */
-    GROUP_SPILLED = 8        /* parts of its lists stand elsewhere */
+enum {                    /* flags of a group */
+       GROUP_FIRED = 1,   /* its window has fired */
+       GROUP_WRITTEN = 2, /* a result of it stands in the rule's topic */
+       GROUP_GIVEN = 4,   /* the rule's readers have had a row of it */
+       GROUP_SPILLED = 8  /* parts of its lists stand elsewhere */
 };
 
 typedef struct fate {
-    store_entry_t *entry;    /* NULL: gone */
+    store_entry_t *entry; /* NULL: gone */
     uint32_t flags;
     struct fate *next;
 } fate_t;
 
 typedef enum {
-    OUTCOME_CLOSE,           /* its window fires */
-    OUTCOME_EARLY,           /* a row was added to an open window */
-    OUTCOME_UPDATE,          /* a row was added to a fired window */
-    OUTCOME_RETRACT,         /* the window is no more (a session that grew or was merged away) */
-    OUTCOME_MERGE            /* fate becomes part of `into`; no row */
+    OUTCOME_CLOSE,   /* its window fires */
+    OUTCOME_EARLY,   /* a row was added to an open window */
+    OUTCOME_UPDATE,  /* a row was added to a fired window */
+    OUTCOME_RETRACT, /* the window is no more (a session that grew or was merged away) */
+    OUTCOME_MERGE    /* fate becomes part of `into`; no row */
 } outcome_kind_t;
 
 typedef struct candidate {
     outcome_kind_t what;
-    fate_t *fate;            /* NULL: no state (the groups of a record) */
-    fate_t *into;            /* MERGE */
-    uint32_t row;            /* among the candidate rows */
-    uint32_t set;            /* groups that `top` ranks together; 0: alone */
-    int touched;             /* in an updated set: the group that the late row belongs to */
+    fate_t *fate; /* NULL: no state (the groups of a record) */
+    fate_t *into; /* MERGE */
+    uint32_t row; /* among the candidate rows */
+    uint32_t set; /* groups that `top` ranks together; 0: alone */
+    int touched;  /* in an updated set: the group that the late row belongs to */
 } candidate_t;
 
 typedef struct outcome {
     const rule_t *rule;
     arena_t *arena;
-    uint32_t width;          /* cells of a row: group_by, window columns, aggregates, provenance */
+    uint32_t width; /* cells of a row: group_by, window columns, aggregates, provenance */
     candidate_t *at;
     size_t n, cap;
-    cell_t *cells;           /* row by row */
+    cell_t *cells; /* row by row */
     origin_t *origins;
     uint32_t *subs;
     uint32_t n_rows, cap_rows;
@@ -56,7 +56,8 @@ typedef struct outcome {
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);
 /* Adds a candidate with a row; its cells are the caller's to fill, until the next call. */
-candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub, cell_t **cells);
+candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub,
+                         cell_t **cells);
 void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into);
 uint32_t outcome_new_set(outcome_t *o);
 /* Decides. *sequence numbers the rows of windows, in order of emission. 0 or ERR_RUNAWAY. */

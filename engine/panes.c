@@ -64,9 +64,7 @@ pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm) {
     return pane;
 }
 
-etime_t panes_next_end(const panes_t *p) {
-    return p->fired < p->n ? p->at[p->fired]->span.end : ETIME_MAX;
-}
+etime_t panes_next_end(const panes_t *p) { return p->fired < p->n ? p->at[p->fired]->span.end : ETIME_MAX; }
 
 void pane_add(pane_t *p, store_entry_t *e) {
     mem_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);

@@ -12,15 +12,15 @@
 typedef struct pane {
     span_t span;
     int fired;
-    store_entry_t **at;      /* the groups, in no order until pane_sort */
+    store_entry_t **at; /* the groups, in no order until pane_sort */
     size_t n, cap;
 } pane_t;
 
 typedef struct panes {
-    pane_t **at;             /* by end */
+    pane_t **at; /* by end */
     size_t n, cap;
-    size_t fired;            /* how many of them, from the front, have fired */
-    pane_t *last;            /* found last */
+    size_t fired; /* how many of them, from the front, have fired */
+    pane_t *last; /* found last */
 } panes_t;
 
 void panes_fini(panes_t *p);
@@ -34,6 +34,6 @@ pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm);
 etime_t panes_next_end(const panes_t *p);
 
 void pane_add(pane_t *p, store_entry_t *e);
-void pane_sort(pane_t *p);   /* by entry key */
+void pane_sort(pane_t *p); /* by entry key */
 void pane_free(pane_t *p);
 #endif

@@ -9,7 +9,7 @@ enum { KIND_EXACT = 1, KIND_SKETCH = 2 };
 #define EXACT_HEAD 8
 #define GAMMA ((1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR))
 
-typedef struct run {         /* consecutive buckets */
+typedef struct run { /* consecutive buckets */
     int32_t lowest;
     uint32_t n;
 } run_t;
@@ -18,7 +18,7 @@ typedef struct sketch {
     uint32_t kind, spare;
     uint64_t zeros;
     double min, max;
-    run_t run[2];            /* 0: negative values by magnitude, 1: positive ones */
+    run_t run[2]; /* 0: negative values by magnitude, 1: positive ones */
 } sketch_t;
 
 static sketch_t sketch_of(const char *s) {
@@ -38,17 +38,11 @@ static void count_add(char *counts, size_t i, uint64_t n) {
     memcpy(counts + 8 * i, &v, 8);
 }
 
-static size_t counts_at(const sketch_t *k, int sign) {
-    return sizeof *k + (sign ? 8 * (size_t)k->run[0].n : 0);
-}
+static size_t counts_at(const sketch_t *k, int sign) { return sizeof *k + (sign ? 8 * (size_t)k->run[0].n : 0); }
 
-static int32_t bucket_of(double magnitude) {
-    return (int32_t)ceil(log(magnitude) / log(GAMMA));
-}
+static int32_t bucket_of(double magnitude) { return (int32_t)ceil(log(magnitude) / log(GAMMA)); }
 
-static double bucket_value(int32_t i) {
-    return 2 * exp(i * log(GAMMA)) / (GAMMA + 1);
-}
+static double bucket_value(int32_t i) { return 2 * exp(i * log(GAMMA)) / (GAMMA + 1); }
 
 /* The run [lowest, lowest + n) after it was widened to hold bucket i; what falls below the bound joins the lowest. */
 static run_t widened(run_t r, int32_t i) {
@@ -69,7 +63,8 @@ static void relayout(blob_t *b, size_t at, int sign, run_t to) {
     slice_t state = region_bytes(b->s, at);
     sketch_t k = sketch_of(state.s);
     run_t from = k.run[sign];
-    size_t begin = counts_at(&k, sign), old = 8 * (size_t)from.n, fresh = 8 * (size_t)to.n, tail = state.len - begin - old;
+    size_t begin = counts_at(&k, sign), old = 8 * (size_t)from.n, fresh = 8 * (size_t)to.n,
+           tail = state.len - begin - old;
     char *counts = mem_dup(state.s + begin, old + tail);
     char *s = region_resize(b, at, begin + fresh + tail);
     memset(s + begin, 0, fresh);
@@ -164,7 +159,7 @@ void quantile_merge(blob_t *b, size_t at, slice_t other) {
     k.max = fmax(k.max, o.max);
     memcpy(b->s + at + BLOB_REGION, &k, sizeof k);
     for (int sign = 0; sign < 2; sign++)
-        for (uint32_t i = o.run[sign].n; i-- > 0;) {     /* from the top: the bound is known at once */
+        for (uint32_t i = o.run[sign].n; i-- > 0;) { /* from the top: the bound is known at once */
             uint64_t n = count_at(other.s + counts_at(&o, sign), i);
             if (n)
                 bucket_add(b, at, sign, o.run[sign].lowest + (int32_t)i, n);

@@ -13,7 +13,7 @@
 #define QUANTILE_BUCKETS 2048
 #define QUANTILE_ERROR 0.01
 
-void quantile_add(blob_t *b, size_t at, double value);       /* values that are not finite are left out */
+void quantile_add(blob_t *b, size_t at, double value); /* values that are not finite are left out */
 void quantile_merge(blob_t *b, size_t at, slice_t other);
 /* 1 and *out, or 0 when there were no values. */
 int quantile_value(slice_t state, double q, double *out);

@@ -4,10 +4,10 @@
 typedef struct item {
     row_order_t order;
     slice_t payload;
-    uint32_t came;           /* how many came before */
+    uint32_t came; /* how many came before */
 } item_t;
 
-typedef struct head {        /* before each payload */
+typedef struct head { /* before each payload */
     row_order_t order;
     uint64_t len;
 } head_t;
@@ -49,9 +49,7 @@ static head_t head_at(slice_t log, size_t at) {
     return h;
 }
 
-static size_t item_size(const head_t *h) {
-    return sizeof *h + (h->len == REFERENCE ? 0 : h->len);
-}
+static size_t item_size(const head_t *h) { return sizeof *h + (h->len == REFERENCE ? 0 : h->len); }
 
 static slice_t chunk_bytes(space_t *chunks, const head_t *h) {
     store_entry_t *e = store_get(chunks, &h->order.offset, sizeof h->order.offset);

@@ -30,7 +30,7 @@ void rowlog_merge(blob_t *b, size_t at, slice_t other);
 #define ROWLOG_CHUNK 32768
 typedef struct rowlog_chunks {
     space_t *space;
-    uint64_t next;           /* number of the next chunk; part of the owner's state */
+    uint64_t next; /* number of the next chunk; part of the owner's state */
 } rowlog_chunks_t;
 /* Moves the rows out of a log that is due for it: 1 when it was. */
 int rowlog_spill(blob_t *b, size_t at, rowlog_chunks_t *chunks);

@@ -123,17 +123,15 @@ session_t *sessions_take_due(sessions_t *s, etime_t wm) {
             if (x->queued == 0)
                 mem_free(x);
         } else if (x->taken) {
-            continue;            /* a second item for the same time */
+            continue; /* a second item for the same time */
         } else if (x->due <= wm && at == x->due) {
             x->taken = 1;
             return x;
         } else {
-            push(s, x);          /* it grew since */
+            push(s, x); /* it grew since */
         }
     }
     return NULL;
 }
 
-etime_t sessions_next_due(const sessions_t *s) {
-    return s->n ? s->heap[0].at : ETIME_MAX;
-}
+etime_t sessions_next_due(const sessions_t *s) { return s->n ? s->heap[0].at : ETIME_MAX; }

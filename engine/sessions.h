@@ -14,19 +14,19 @@ typedef struct chain chain_t;
 
 typedef struct session {
     span_t span;
-    store_entry_t *entry;    /* NULL: taken out, waits for the heap to let it go */
+    store_entry_t *entry; /* NULL: taken out, waits for the heap to let it go */
     chain_t *chain;
-    struct session *next;    /* of the same group, by start */
-    etime_t due, bound;      /* bound: a heap item stands there or before; ETIME_MAX: not known */
-    uint32_t queued;         /* heap items that point here */
+    struct session *next; /* of the same group, by start */
+    etime_t due, bound;   /* bound: a heap item stands there or before; ETIME_MAX: not known */
+    uint32_t queued;      /* heap items that point here */
     int fired;
-    int taken;               /* given by sessions_take_due, and no due time since */
+    int taken; /* given by sessions_take_due, and no due time since */
 } session_t;
 
 struct chain {
     session_t *first;
     uint32_t len;
-    char key[];              /* group key bytes */
+    char key[]; /* group key bytes */
 };
 
 typedef struct due {
@@ -35,10 +35,10 @@ typedef struct due {
 } due_t;
 
 typedef struct sessions {
-    map_t chains;            /* by group key */
+    map_t chains; /* by group key */
     due_t *heap;
     size_t n, cap;
-    size_t open;             /* sessions that have not fired */
+    size_t open; /* sessions that have not fired */
 } sessions_t;
 
 void sessions_fini(sessions_t *s);
@@ -53,7 +53,5 @@ session_t *sessions_take_due(sessions_t *s, etime_t wm);
 /* Least due time in the heap, a lower bound; ETIME_MAX: nothing there. */
 etime_t sessions_next_due(const sessions_t *s);
 
-static inline slice_t session_key(const session_t *x) {
-    return (slice_t){x->chain->key, x->chain->len};
-}
+static inline slice_t session_key(const session_t *x) { return (slice_t){x->chain->key, x->chain->len}; }
 #endif

@@ -10,7 +10,7 @@ __extension__ typedef unsigned __int128 uwide_t;
 
 typedef struct total {
     wide_t integers;
-    double floats, lost;     /* the sum of the others, and what rounding took from it */
+    double floats, lost; /* the sum of the others, and what rounding took from it */
     uint64_t n, n_floats;
 } total_t;
 _Static_assert(sizeof(total_t) == TOTAL_SIZE, "the state's size is part of its format");
@@ -85,9 +85,7 @@ void total_merge(char *state, const char *other) {
     memcpy(state, &t, sizeof t);
 }
 
-uint64_t total_count(const char *state) {
-    return load(state).n;
-}
+uint64_t total_count(const char *state) { return load(state).n; }
 
 cell_t total_sum(const char *state, arena_t *a) {
     total_t t = load(state);

@@ -13,7 +13,7 @@
 /* 1, or 0 when the cell is no number (and nothing changes). */
 int total_add(char *state, const cell_t *c);
 void total_merge(char *state, const char *other);
-uint64_t total_count(const char *state);                 /* numbers added */
+uint64_t total_count(const char *state); /* numbers added */
 /* null over nothing; an integer while only integers were added. Text that no int64 holds lives in the arena. */
 cell_t total_sum(const char *state, arena_t *a);
 cell_t total_average(const char *state);

@@ -18,9 +18,7 @@ static int64_t floormod(etime_t t, int64_t offset, int64_t size) {
     return r < 0 ? r + size : r;
 }
 
-static span_t span_from(wide_t start, int64_t size) {
-    return (span_t){saturate(start), saturate(start + size)};
-}
+static span_t span_from(wide_t start, int64_t size) { return (span_t){saturate(start), saturate(start + size)}; }
 
 /* Every window holds t, so its end lies above t and saturates only upwards, its start only downwards. */
 int window_first(window_iter_t *it, const window_spec_t *w, etime_t t) {
@@ -28,9 +26,7 @@ int window_first(window_iter_t *it, const window_spec_t *w, etime_t t) {
     int64_t done;
     *it = (window_iter_t){0};
     switch (w->kind) {
-    case WINDOW_TUMBLE:
-        it->span = span_from((wide_t)t - floormod(t, w->offset, w->size), w->size);
-        return 1;
+    case WINDOW_TUMBLE: it->span = span_from((wide_t)t - floormod(t, w->offset, w->size), w->size); return 1;
     case WINDOW_HOP:
         it->left = w->size / w->slide - 1;
         start = (wide_t)t - floormod(t, w->offset, w->slide) - (wide_t)it->left * w->slide;
@@ -46,14 +42,9 @@ int window_first(window_iter_t *it, const window_spec_t *w, etime_t t) {
         it->left = w->size / w->step - done / w->step - 1;
         it->step = w->step;
         return 1;
-    case WINDOW_SESSION:
-        it->span = (span_t){t, window_add(t, w->gap)};
-        return 1;
-    case WINDOW_RECORD:
-        it->span = (span_t){t, window_add(t, 1)};
-        return 1;
-    default:
-        return 0;
+    case WINDOW_SESSION: it->span = (span_t){t, window_add(t, w->gap)}; return 1;
+    case WINDOW_RECORD: it->span = (span_t){t, window_add(t, 1)}; return 1;
+    default: return 0;
     }
 }
 

@@ -9,15 +9,15 @@
 #include "rule.h"
 
 typedef struct span {
-    etime_t start, end;      /* [start, end); end is greater than any time inside */
+    etime_t start, end; /* [start, end); end is greater than any time inside */
 } span_t;
 
 /* The windows of one time, by ascending end: for (int more = window_first(&it, w, t); more; more = window_next(&it)). */
 typedef struct window_iter {
-    span_t span;             /* the current one */
-    int64_t left;            /* windows after the current one */
-    int64_t size, step;      /* hop: size of each; from end to end */
-    int moving;              /* hop: starts move with the ends; cumulate: they stay */
+    span_t span;        /* the current one */
+    int64_t left;       /* windows after the current one */
+    int64_t size, step; /* hop: size of each; from end to end */
+    int moving;         /* hop: starts move with the ends; cumulate: they stay */
 } window_iter_t;
 
 int window_first(window_iter_t *it, const window_spec_t *w, etime_t t);
@@ -38,7 +38,5 @@ static inline int window_is_over(etime_t end, int64_t lateness, etime_t wm) {
     return wm != ETIME_MIN && wm >= window_add(end - 1, lateness);
 }
 /* Do two session windows share or touch an instant? */
-static inline int window_touches(span_t a, span_t b) {
-    return a.start <= b.end && a.end >= b.start;
-}
+static inline int window_touches(span_t a, span_t b) { return a.start <= b.end && a.end >= b.start; }
 #endif
