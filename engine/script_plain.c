@@ -30,8 +30,29 @@ static void push_symbol(lua_State *L, script_t *s, const sym_t *sym) {
     *k = (known_symbol_t){sym, sym->hash, 0};
 }
 
+/* [] -> [value]; upvalue 4 holds the nested value read last: its text, its row, itself. */
+static void push_nested(lua_State *L, const cell_t *c, uint32_t row) {
+    lua_rawgeti(L, lua_upvalueindex(4), 1);
+    lua_rawgeti(L, lua_upvalueindex(4), 2);
+    int same = lua_touserdata(L, -2) == c->raw && lua_tonumber(L, -1) == (lua_Number)row;
+    lua_pop(L, 2);
+    if (same) {
+        lua_rawgeti(L, lua_upvalueindex(4), 3);
+        return;
+    }
+    script_json_read(L, (slice_t){c->raw, c->len});
+    void *raw;
+    memcpy(&raw, &c->raw, sizeof(void *));
+    lua_pushlightuserdata(L, raw);
+    lua_rawseti(L, lua_upvalueindex(4), 1);
+    lua_pushnumber(L, (lua_Number)row);
+    lua_rawseti(L, lua_upvalueindex(4), 2);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, lua_upvalueindex(4), 3);
+}
+
 /* [] -> [value] */
-static void push_cell(lua_State *L, const cell_t *c) {
+static void push_cell(lua_State *L, const cell_t *c, uint32_t row) {
     switch ((cell_kind_t)c->kind) {
     case CELL_NULL: lua_pushnil(L); break;
     case CELL_FALSE: lua_pushboolean(L, 0); break;
@@ -46,19 +67,19 @@ static void push_cell(lua_State *L, const cell_t *c) {
         lua_pushlstring(L, text.s, text.len);
         break;
     }
-    case CELL_JSON: script_json_read(L, (slice_t){c->raw, c->len}); break;
+    case CELL_JSON: push_nested(L, c, row); break;
     }
 }
 
 /* [row, name] -> [value]; upvalue 1: column numbers by layout and name, 2: strings of symbols, 3: what answers for other
- * names. */
+ * names, 4: see push_nested. */
 static int plain_index(lua_State *L) {
     const plain_row_t *r = lua_topointer(L, 1);
     lua_rawgeti(L, lua_upvalueindex(1), r->layout);
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
     if (lua_isnumber(L, -1)) {
-        push_cell(L, batch_cell(r->batch, (uint32_t)lua_tointeger(L, -1), r->i));
+        push_cell(L, batch_cell(r->batch, (uint32_t)lua_tointeger(L, -1), r->i), r->i);
         return 1;
     }
     lua_pushvalue(L, lua_upvalueindex(3));
@@ -146,10 +167,10 @@ static int plain_ask(lua_State *L) {
     return 0;
 }
 
-/* [columns, strings, other] -> [index function] */
+/* [columns, strings, other, last] -> [index function] */
 static int plain_indexer(lua_State *L) {
-    lua_settop(L, 3);
-    lua_pushcclosure(L, plain_index, 3);
+    lua_settop(L, 4);
+    lua_pushcclosure(L, plain_index, 4);
     return 1;
 }
 

@@ -88,6 +88,7 @@ end
 local slice = ffi.new "slice_t"
 -- The nested value read last: `for i = 1, #r.list do ... r.list[i]` decodes once.
 local last_raw, last_row, last_value = nil, -1, nil
+local last = {}     -- the same, of the C function that reads rows where nothing is compiled
 
 local function rare(cell, i)
     local kind = cell.kind
@@ -120,7 +121,10 @@ end
 row.value = value_of
 
 -- Nested values are read anew from here on: what one function did to a table shows in no other.
-function row.forget() last_raw, last_value = nil, nil end
+function row.forget()
+    last_raw, last_value = nil, nil
+    last[1], last[3] = nil, nil
+end
 
 -- ---- rows ----
 
@@ -179,7 +183,7 @@ local function is_row(v) return ffi.istype(row_plain, v) end
 row.is = is_row
 
 local row_t = ffi.metatype("row_t", {
-    __index = host.compiled and index or host.indexer(layouts, strings, other),
+    __index = host.compiled and index or host.indexer(layouts, strings, other, last),
     __newindex = function(_, name) error(("a row cannot be changed (column '%s')"):format(tostring(name)), 2) end,
     __eq = function(a, b)
         return is_row(a) and is_row(b) and a["\255b"] == b["\255b"] and a["\255i"] == b["\255i"]

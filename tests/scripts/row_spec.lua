@@ -62,6 +62,7 @@ for _, way in ipairs { "compiled", "interpreted" } do
             local arena = rows.arena()
             local shared = lib.batch_select(arena, batch, ffi.new("uint32_t[3]", { 0, 0, 0 }), 3)
             gives({ "1", "1", "1" }, "local l = r.l l[3] = 7 return r.l[2]", shared)
+            gives({ "3", "3", "3" }, "table.insert(r.l, 7) return #r.l", shared)
             gives({ "2", "2", "2" }, "local n = #r.l table.insert(r.l, 7) return n", shared)
         end)
 
