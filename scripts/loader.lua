@@ -138,6 +138,7 @@ local function require_in(state)
     end
     local names = check.keys(modules)
     return function(name)
+        if not state.current then error("modules are required while files are loaded, not by functions of rules", 2) end
         local info = debug.getinfo(2, "l")
         local line, here = info and info.currentline or 0, state.current.path
         if check.is_poison(name) then return poison end

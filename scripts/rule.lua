@@ -114,6 +114,7 @@ function rule.vocabulary(faults, found, current)
 
     function words.rule(name)
         local line, source = line_above(), current()
+        if not source then error("rules are made while their file is loaded, not by their functions", 2) end
         local file = source.path
         if check.is_poison(name) then name = nil
         elseif type(name) ~= "string" or name == "" then

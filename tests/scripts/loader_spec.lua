@@ -88,6 +88,15 @@ describe("functions, once loaded", function()
         local f = first 'local t = { n = 1 }\nrule "a" { from = "pizzas", where = function(r) t.n = 2 end }'
         assert.has_error(function() f {} end)
     end)
+    it("make no rules and load no modules", function()
+        for _, body in ipairs { 'rule "y" { from = "pizzas" }', 'require "m"' } do
+            local loaded = loading.rules { ["a.lua"] = 'rule "a" { from = "pizzas", where = function(r) ' .. body .. " end }", ["m.lua"] = "" }
+            assert.same({}, loaded.faults)
+            local ok, why = pcall(loaded.fns[1].fn, {})
+            assert.is_false(ok)
+            assert.is_truthy(why:find("rules/a.lua:1: ", 1, true) and why:find("loaded", 1, true), why)
+        end
+    end)
     it("have numbers in the order of rules and clauses", function()
         local loaded = loading.rules [[
             rule "b" { from = "a", where = function() return true end }
