@@ -1,0 +1,102 @@
+-- Section f: how cost grows with rules, partitions, keys and record sizes; one table and build/bench/growth.svg.
+
+local bench = require "tests.bench.bench"
+local inputs = require "tests.bench.inputs"
+local plot = require "tests.bench.plot"
+
+local n = math.floor(bench.number("GROWTH_ORDERS", 100000))
+local runs = math.min(bench.runs, 3)
+local curves = {}
+
+-- CPU seconds of a run as microseconds per record, start-up included; the median, and the peak memory.
+local function cost(config, source, path, records)
+    local results = {}
+    for i = 1, runs do results[i] = bench.replay(config, source, path) end
+    assert(results[1].stats.records_in == records, "not every record was read")
+    return bench.median_of(results, "cpu") / records * 1e6, bench.median_of(results, "peak") / 1048576
+end
+
+local function curve(title, unit, points)
+    local line = { title = title, unit = unit }
+    for _, point in ipairs(points) do
+        local per, peak = point.measure()
+        line[#line + 1] = { x = point.x, y = per }
+        bench.row("f", ("%s: %s %s"):format(title, point.x, unit), ("%.2f us/record, %.1f MB"):format(per, peak),
+            ("%.2f of the first"):format(per / line[1].y), point.target)
+    end
+    curves[#curves + 1] = line
+end
+
+local PIZZAS = [[
+source "pizzas" { topic = "pizzas", metadata = { orderTimestamp = "timestamp" }, event_time = "timestamp", watermark = "5s" }
+rules "rules"
+]]
+
+-- Copies that differ in `having` alone and write nothing, each with the whole prefix.
+local function copies(count)
+    local rules = { 'local bad = set { "🍍 pineapple", "🍓 strawberry", "🍌 banana" }' }
+    for i = 1, count do
+        rules[#rules + 1] = ([[
+rule "rush_%d" { from = "pizzas", unnest = "pizzas[].additionalToppings[] as topping", where = function(r) return bad[r.topping] end,
+  window = tumble "5s", group_by = { "topping" }, aggregate = { n = count() }, having = function(w) return w.n > %d end }]]):format(i, i)
+    end
+    return table.concat(rules, "\n")
+end
+
+-- The same, reading one rule that has the prefix.
+local function readers(count)
+    local rules = { [[
+local bad = set { "🍍 pineapple", "🍓 strawberry", "🍌 banana" }
+rule "bad" { from = "pizzas", unnest = "pizzas[].additionalToppings[] as topping", where = function(r) return bad[r.topping] end }]] }
+    for i = 1, count do
+        rules[#rules + 1] = ([[
+rule "rush_%d" { from = "bad", window = tumble "5s", group_by = { "topping" }, aggregate = { n = count() }, having = function(w) return w.n > %d end }]])
+            :format(i, i)
+    end
+    return table.concat(rules, "\n")
+end
+
+local function rule_points(make)
+    local points = {}
+    for _, count in ipairs { 1, 10, 100, 1000 } do
+        local m = count == 1000 and math.ceil(n / 10) or n
+        points[#points + 1] = { x = count, target = count == 100 and "<= 3" or nil, measure = function()
+            return cost(bench.deployment("rules", PIZZAS, make(count)), "pizzas", inputs.orders(m), m)
+        end }
+    end
+    return points
+end
+curve("copies of a rule", "rules", rule_points(copies))
+curve("rules reading one", "rules", rule_points(readers))
+
+local partitions = {}
+for _, count in ipairs { 1, 4, 16, 64 } do
+    partitions[#partitions + 1] = { x = count, measure = function()
+        return cost(inputs.pizza_deployment "partitions", nil, inputs.shape("envelopes", n, count), n)
+    end }
+end
+curve("pizza rules, kcat lines", "partitions", partitions)
+
+local KEYED = 'source "s" { topic = "s", event_time = "ts", watermark = "1s" }\nrules "rules"\n'
+local SUMS = [[
+rule "sums" { from = "s", window = tumble "1h", group_by = { "k" }, aggregate = { n = count(), total = sum("v") },
+  having = function(g) return g.n > 1e9 end, to = "out", mode = "shadow" }
+]]
+local keys = {}
+for _, count in ipairs { 10, 1000, 100000, 1000000 } do
+    keys[#keys + 1] = { x = count, measure = function()
+        return cost(bench.deployment("keys", KEYED, SUMS), "s", inputs.shape("keys", n * 10, count), n * 10)
+    end }
+end
+curve("one window, sums by key", "keys", keys)
+
+local sizes = {}
+for _, bytes in ipairs { 100, 1000, 10000, 100000 } do
+    local m = math.max(1000, math.min(n, math.floor(2e8 / bytes)))
+    sizes[#sizes + 1] = { x = bytes, measure = function()
+        return cost(bench.deployment("sizes", KEYED, SUMS), "s", inputs.shape("sizes", m, bytes), m)
+    end }
+end
+curve("record size, sums by key", "bytes", sizes)
+
+plot.write(bench.folder .. "/growth.svg", curves, "CPU microseconds per record")

@@ -1,0 +1,23 @@
+-- Section d: the naive way, lua-cjson and plain Lua per order, over the same orders. Both must find the same anomalies.
+
+local bench = require "tests.bench.bench"
+local inputs = require "tests.bench.inputs"
+
+local n = bench.number("ORDERS", 1000000)
+n = math.floor(n / 4)
+local path, config = inputs.orders(n), inputs.pizza_deployment "naive"
+local results = bench.interleaved {
+    ananas = function() return bench.replay(config, "pizzas", path) end,
+    naive = function()
+        local used = bench.run { "luajit", "tests/bench/naive.lua", path }
+        used.emitted = bench.json(used.out).emitted
+        return used
+    end,
+}
+for rule, count in pairs(results.naive[1].emitted) do
+    local ours = results.ananas[1].stats.rules[rule].emitted
+    assert(ours == count, ("%s: %d here, %d the naive way"):format(rule, ours, count))
+end
+local ours, naive = bench.median_of(results.ananas, "cpu"), bench.median_of(results.naive, "cpu")
+bench.row("d", "replay, all rules, shadow", ("%.0f orders/s a core"):format(n / ours))
+bench.row("d", "lua-cjson + Lua per order, same anomalies", ("%.0f orders/s a core"):format(n / naive), ("%.1f times it"):format(naive / ours), ">= 12")
