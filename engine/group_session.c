@@ -167,7 +167,7 @@ static int fire(group_pass_t *p, session_t **at, size_t n, uint32_t tick) {
     group_t *g = p->g;
     int ranked = g->rule->top_n > 0, status = 0;
     uint32_t set = 0;
-    qsort(at, n, sizeof *at, ranked ? compare_ranked : compare_closing);
+    qsort(at, n, sizeof(session_t *), ranked ? compare_ranked : compare_closing);
     for (size_t i = 0; i < n && status == 0; i++) {
         session_t *x = at[i];
         if (ranked && (i == 0 || !same_span(x->span, at[i - 1]->span)))
@@ -200,7 +200,7 @@ int group_session_watermark(group_pass_t *p, uint32_t tick) {
             drop(p, x);
             continue;
         }
-        mem_grow(&at, &cap, n + 1, sizeof *at);
+        mem_grow(&at, &cap, n + 1, sizeof(session_t *));
         at[n++] = x;
     }
     int status = n ? fire(p, at, n, tick) : 0;

@@ -122,7 +122,7 @@ static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *
 typedef struct decision {
     const outcome_t *o;
     const uint8_t *pass;
-    uint64_t *sequence;
+    uint64_t sequence;
     uint32_t *sel; /* emitted candidate rows, in order */
     uint8_t *kind;
     uint32_t n;
@@ -131,7 +131,7 @@ typedef struct decision {
 
 static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
     if (c->fate)
-        d->o->origins[c->row].offset = (int64_t)(*d->sequence)++;
+        d->o->origins[c->row].offset = (int64_t)d->sequence++;
     d->sel[d->n] = c->row;
     d->kind[d->n++] = (uint8_t)kind;
     if (kind != ROW_NEW)
@@ -139,7 +139,7 @@ static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
 }
 
 static void retract(decision_t *d, const candidate_t *c) {
-    if (!(c->fate->flags & GROUP_WRITTEN))
+    if (!c->fate || !(c->fate->flags & GROUP_WRITTEN))
         return;
     emit(d, c, ROW_TOMBSTONE);
     c->fate->flags &= ~(uint32_t)GROUP_WRITTEN;
@@ -172,7 +172,10 @@ static void decide_row(decision_t *d, const candidate_t *c, int stands) {
             write_result(d, c);
         break;
     case OUTCOME_RETRACT: retract(d, c); break;
-    case OUTCOME_MERGE: c->into->flags |= c->fate->flags & (GROUP_WRITTEN | GROUP_GIVEN); break;
+    case OUTCOME_MERGE:
+        if (c->fate && c->into)
+            c->into->flags |= c->fate->flags & (GROUP_WRITTEN | GROUP_GIVEN);
+        break;
     }
 }
 
@@ -226,7 +229,7 @@ int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
         return status;
     decision_t d = {.o = o,
                     .pass = pass,
-                    .sequence = sequence,
+                    .sequence = *sequence,
                     .plain = 1,
                     .sel = arena_array(o->arena, uint32_t, b->n),
                     .kind = arena_array(o->arena, uint8_t, b->n)};
@@ -244,5 +247,6 @@ int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
     }
     out->batch = d.n == b->n && d.plain && by < 0 ? b : batch_select(o->arena, b, d.sel, d.n);
     out->kind = d.plain ? NULL : d.kind;
+    *sequence = d.sequence;
     return 0;
 }

@@ -36,8 +36,8 @@ pane_t *panes_open(panes_t *p, span_t span, int fired) {
     pane_t *pane = mem_zalloc(sizeof *pane);
     pane->span = span;
     pane->fired = fired;
-    mem_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
-    memmove(p->at + i + 1, p->at + i, (p->n - i) * sizeof *p->at);
+    mem_grow(&p->at, &p->cap, p->n + 1, sizeof(pane_t *));
+    memmove(p->at + i + 1, p->at + i, (p->n - i) * sizeof(pane_t *));
     p->at[i] = pane;
     p->n++;
     p->fired += fired ? 1 : 0;
@@ -58,7 +58,7 @@ pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm) {
     pane_t *pane = p->at[0];
     p->n--;
     p->fired--;
-    memmove(p->at, p->at + 1, p->n * sizeof *p->at);
+    memmove(p->at, p->at + 1, p->n * sizeof(pane_t *));
     if (p->last == pane)
         p->last = NULL;
     return pane;
@@ -67,7 +67,7 @@ pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm) {
 etime_t panes_next_end(const panes_t *p) { return p->fired < p->n ? p->at[p->fired]->span.end : ETIME_MAX; }
 
 void pane_add(pane_t *p, store_entry_t *e) {
-    mem_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    mem_grow(&p->at, &p->cap, p->n + 1, sizeof(store_entry_t *));
     p->at[p->n++] = e;
 }
 
