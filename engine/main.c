@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "command.h"
 #include "script.h"
 #include "version_print.h"
@@ -13,11 +14,31 @@ static int usage(const char *text) {
     return EXIT_USAGE;
 }
 
-static int help(const options_t *o) {
+/* The settings and the keys of rules, from the same rows of data that check them. */
+static int help_reference(const char *topic, log_t *log) {
+    script_limits_t limits = {.memory = 64u << 20, .jit = 0};
+    script_t *script = NULL;
+    error_t e = {0};
+    buf_t text = {0};
+    int rc = script_open(&script, &limits, log, &e);
+    if (rc == 0)
+        rc = script_reference(script, topic, &text);
+    if (rc == 0)
+        fwrite(text.s, 1, text.len, stdout);
+    else
+        log_say(log, LOG_ERROR, "engine", "%s", script ? script_error(script) : e.text);
+    buf_fini(&text);
+    script_close(script);
+    return rc ? EXIT_INTERNAL : EXIT_OK;
+}
+
+static int help(const options_t *o, log_t *log) {
     if (o->n_rest && strcmp(o->rest[0], "man") == 0)
         options_print_man();
     else if (o->n_rest && strcmp(o->rest[0], "bash") == 0)
         options_print_completion();
+    else if (o->n_rest && (strcmp(o->rest[0], "config") == 0 || strcmp(o->rest[0], "rules") == 0))
+        return help_reference(o->rest[0], log);
     else
         options_print_help(o, 1);
     return EXIT_OK;
@@ -32,7 +53,7 @@ static int dispatch(const options_t *o, log_t *log) {
     case COMMAND_TEST: return command_test(o, log);
     case COMMAND_DEMO: return command_demo(o, log);
     case COMMAND_VERSION: return version_print();
-    case COMMAND_HELP: return help(o);
+    case COMMAND_HELP: return help(o, log);
     }
     return EXIT_INTERNAL;
 }

@@ -82,7 +82,7 @@ static const command_row_t commands[] = {
      test_options, 1000},
     {COMMAND_DEMO, "demo", "", "an embedded broker, generated pizza orders and the shipped rules, live", "", demo_options, 0},
     {COMMAND_VERSION, "version", "", "print the versions of ananas and its libraries", "", version_options, 0},
-    {COMMAND_HELP, "help", "[COMMAND]", "print help; `help man` and `help bash` print a manual page and completion", "",
+    {COMMAND_HELP, "help", "[COMMAND]", "print help, or: what may stand in files (config, rules), a manual page (man), completion (bash)", "",
      help_options, 1}};
 #define N_COMMANDS (int)(sizeof commands / sizeof *commands)
 

@@ -53,6 +53,9 @@ int script_load_texts(script_t *s, const rule_texts_t *texts, const config_t *co
 /* Appends the plan that was loaded last in words, or as one JSON object. 0, ERR_SCRIPT or ERR_RUNAWAY. */
 int script_describe(script_t *s, int json, buf_t *out);
 
+/* Appends the tables of what may stand in a file: topic "config" (ananas.lua) or "rules". ERR_NOT_FOUND: no such topic. */
+int script_reference(script_t *s, const char *topic, buf_t *out);
+
 /* Driver functions are Lua functions of scripts/<stem>.lua, registered there under a name such as "row.where". */
 int script_entry(script_t *s, const char *name);
 /* Calls driver(function fn, pointer arg) in the budget. 0; ERR_SCRIPT: a Lua error, see script_error; ERR_RUNAWAY: the

@@ -396,6 +396,32 @@ static void describe_body(lua_State *L, void *arg) {
     script_host_end();
 }
 
+typedef struct question {
+    const char *topic;
+    buf_t *out;
+    int found;
+} question_t;
+
+static void reference_body(lua_State *L, void *arg) {
+    question_t *q = arg;
+    script_require(L, "reference");
+    lua_getfield(L, -1, "text");
+    lua_pushstring(L, q->topic);
+    lua_call(L, 1, 1);
+    size_t len = 0;
+    const char *text = lua_tolstring(L, -1, &len);
+    q->found = text != NULL;
+    script_host_begin();
+    buf_add(q->out, text, len);
+    script_host_end();
+}
+
+int script_reference(script_t *s, const char *topic, buf_t *out) {
+    question_t q = {topic, out, 0};
+    int rc = script_protect(s, reference_body, &q);
+    return rc ? rc : q.found ? 0 : ERR_NOT_FOUND;
+}
+
 int script_describe(script_t *s, int json, buf_t *out) {
     description_t d = {json, out};
     return script_protect(s, describe_body, &d);
