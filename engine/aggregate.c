@@ -209,7 +209,7 @@ static slice_t position_text(aggregate_t *a, const agg_context_t *c, uint32_t ro
     if (o->topic == TOPIC_NONE)
         return (slice_t){NULL, 0};
     buf_clear(&a->scratch);
-    buf_add(&a->scratch, "[", 1);
+    buf_printf(&a->scratch, "[");
     json_write_string(&a->scratch, c->topics[o->topic], strlen(c->topics[o->topic]));
     buf_printf(&a->scratch, ",%d,%lld]", o->partition, (long long)o->offset);
     return buf_slice(&a->scratch);
