@@ -138,6 +138,10 @@ rule "a" { from = "pizzas" }]]
         local order = {}
         for i, r in ipairs(loaded.plan.rules) do order[i] = r.name .. r.index end
         assert.same({ "a0", "b1", "d2", "c3" }, order)
+        local many, names = {}, {}
+        for i = 1, 40 do many[i] = ('rule "r%02d" { from = "pizzas" }'):format((i * 17) % 41) end
+        for i, r in ipairs(select(2, rules(table.concat(many, "\n"))).plan.rules) do names[i] = r.name end
+        for i = 1, 40 do assert.equal(("r%02d"):format(i), names[i]) end
         assert.same({ { is_rule = true, index = 2 }, { is_rule = true, index = 0 } }, loaded.rule.c.from)
         assert.same({ { is_rule = false, index = 1 } }, loaded.rule.a.from) -- sources by name: other, pizzas
     end)

@@ -78,7 +78,7 @@ describe("a rule by itself", function()
         local words, line = loading.fault [==[
 --[[ rule "x" { to = 5 } ]]
 local s = "rule \"x\" { to = 7"
-rule "x" {  -- a comment, with from = 3
+rule "x" {  -- a comment, with to = 3, } and {{
   from = "pizzas", where = function(r)
     if r.a == "}" then return { to = 1 } end
     return true
