@@ -200,6 +200,8 @@ class Rule:
             self.groups.setdefault((start, end, key), []).append((order, row))
             if self.closed(end):
                 self.write((start, end, key))
+            elif self.spec["early"] and self.shown.get((start, end, key)) is None:
+                self.write((start, end, key), early=True)
 
     def take_session(self, order, row, key):
         start, end, rows = row["_time"], row["_time"] + self.spec["window"]["gap"], [(order, row)]
@@ -234,7 +236,7 @@ class Rule:
             value[name] = aggregate(spec, rows)
         return value if HAVING[self.spec["having"]][1](value["n"]) else None
 
-    def write(self, group):
+    def write(self, group, early=False):
         value = self.result(group)
         if value is not None:
             self.out.append({"topic": self.spec["name"], "ts": group[1] - 1, "value": value})
@@ -242,7 +244,7 @@ class Rule:
         elif self.shown.get(group) is not None:
             self.tombstone(group)
             self.shown[group] = None
-        if value is not None and group not in self.given and not self.late_now(group):
+        if value is not None and group not in self.given and (early or not self.late_now(group)):
             self.given.add(group)
             for reader in self.readers:
                 reader.take((group[1] - 1, "", 0, group[0], repr(group[2])), dict(value, _time=group[1] - 1))
@@ -265,7 +267,8 @@ class Rule:
         self.before = self.watermark
         ready = sorted((g for g in self.groups if self.watermark < g[1] - 1 <= watermark), key=lambda g: (g[1], g[0], repr(g[2])))
         for group in ready:
-            self.write(group)
+            if not (self.spec["early"] and self.shown.get(group) is not None):
+                self.write(group)
         self.before = math.inf
         self.watermark = watermark
         for group in [g for g in self.groups if self.gone(g[1])]:
@@ -357,6 +360,8 @@ def random_rule(rng, number, sources, calm):
         "lateness": 0 if unnest or calm or rng.random() < 0.6 else rng.choice([1, 5, 20, 60]),
         "aggregates": random_aggregates(rng, unnest),
     }
+    rule["early"] = (not calm and not unnest and rule["having"] != "none" and rule["window"]["type"] != "session"
+                     and rng.random() < 0.3)
     return rule
 
 
@@ -364,7 +369,7 @@ def chained_rule(rng, number, upstream, calm):
     kinds = ("tumble", "hop", "cumulate") if calm else ("tumble", "hop", "cumulate", "session")
     return {"name": "r%d" % number, "from": [upstream["name"]], "unnest": False, "threshold": None,
             "window": random_window(rng, calm, kinds), "group_by": rng.choice([[], upstream["group_by"]]), "having": "none",
-            "lateness": 0, "aggregates": {"n": {"kind": "count_all"}, "total": {"kind": "sum", "column": "n"},
+            "lateness": 0, "early": False, "aggregates": {"n": {"kind": "count_all"}, "total": {"kind": "sum", "column": "n"},
                                           "most": {"kind": "max", "column": "n"}}}
 
 
@@ -381,7 +386,7 @@ def rule_text(rule):
         parts.append("  group_by = { %s }," % columns)
     aggregates = ", ".join("%s = %s" % (n, aggregate_text(s)) for n, s in sorted(rule["aggregates"].items()))
     parts.append("  aggregate = { %s }," % aggregates)
-    parts.append("  %s" % HAVING[rule["having"]][0])
+    parts.append("  %s%s" % (HAVING[rule["having"]][0], "early = true," if rule["early"] else ""))
     if rule["lateness"]:
         parts.append('  lateness = "%dms",' % rule["lateness"])
     keys = rule["group_by"] + ["window_start", "window_end"]
