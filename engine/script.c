@@ -366,9 +366,10 @@ int script_open(script_t **out, const script_limits_t *limits, log_t *log, error
         s->limits.memory = MEMORY_MIN;
     if (s->limits.jit && !watchdog_code_allowed()) {
         s->limits.jit = 0;
-        log_say(log, LOG_WARN, "rules",
-                "rules are not compiled: this system forbids writing machine code "
-                "(MemoryDenyWriteExecute); they run slower, and the same");
+        if (watchdog_first_without_code())
+            log_say(log, LOG_WARN, "rules",
+                    "rules are not compiled: this system forbids writing machine code "
+                    "(MemoryDenyWriteExecute); they run slower, and the same");
     }
     int rc = script_arena_init(&s->memory, s->limits.memory);
     if (rc != 0) {

@@ -55,6 +55,7 @@ struct watchdog {
     pthread_key_t key;
     watch_t *watches;
     int running, has_key, has_membarrier;
+    _Atomic int told_no_code;
     _Atomic int stopping;
     code_range_t others[CODE_RANGES], movers[MOVERS];
     unsigned n_others;
@@ -385,8 +386,7 @@ static void *map_pages(void *at, size_t len, int prot, int flags, int fd, off_t 
     return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
 }
 
-/* The thread sanitizer lays out the address space by its own mmap. Without ours machine code is off (watchdog_sees_mmap),
- * so there is nothing to know about. */
+/* The thread sanitizer lays out the address space by its own mmap: there the areas of a dropped state stay mapped. */
 #ifndef __SANITIZE_THREAD__
 
 /* LuaJIT's allocator is ours, so what it maps itself are areas for machine code and nothing else. */
@@ -464,6 +464,8 @@ int watchdog_sees_mmap(void) {
     mem_free(seen);
     return sees;
 }
+
+int watchdog_first_without_code(void) { return atomic_exchange(&watchdog.told_no_code, 1) == 0; }
 
 int watchdog_code_allowed(void) {
     size_t len = 4096;

@@ -49,4 +49,6 @@ int script_stack_deep(void);
 int watchdog_sees_mmap(void);
 /* 1 when the system lets written memory become executable; without that there can be no compiled Lua. */
 int watchdog_code_allowed(void);
+/* 1 the first time in this process: who finds out says so, and the others need not. */
+int watchdog_first_without_code(void);
 #endif

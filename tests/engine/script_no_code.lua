@@ -15,6 +15,7 @@ end
 
 local log = lib.log_open(2, ffi.C.LOG_INFO, ffi.C.LOG_TEXT)
 local s = assert(rows.open { time_ms = 20, log = log })
+rows.close(assert(rows.open { log = log }))   -- says nothing more
 local batch = rows.batch { { n = 1 }, { n = 2 } }
 local fn = assert(rows.fn(s, "return function(r) local x = 0 for i = 1, 1000 do x = x + i end return r.n == 1 and x > 0 end"))
 local pass = rows.where(s, fn, batch)
