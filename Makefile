@@ -9,7 +9,7 @@ DEMO_ARGS  ?=
 
 # One source file or script more needs no edit here.
 SOURCES := $(sort $(wildcard engine/*.c))
-SCRIPTS := $(sort $(wildcard scripts/*.lua))
+SCRIPTS := $(sort $(wildcard scripts/*.lua)) $(sort $(wildcard scripts/*.html))
 
 PACKAGES := rdkafka luajit libmicrohttpd zlib libzstd
 STD      := -std=c11 -D_GNU_SOURCE
@@ -188,7 +188,8 @@ uninstall:
 	@test ! -x packaging/install || packaging/install --remove '$(DESTDIR)' '$(PREFIX)'
 
 ## deb: the Debian package, in build/deb
-deb: $(BINARY) build/.packages-deb
+deb: build/.packages-deb
+	@$(MAKE) PREFIX=/usr $(BINARY)
 	@packaging/deb '$(VERSION)' '$(REVISION)' '$(BINARY)'
 
 ## clean: remove everything that was built
