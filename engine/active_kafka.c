@@ -8,6 +8,7 @@
 
 #define ACTIVE_EVENTS 4096
 #define ACTIVE_WAIT_MS 100
+#define TELL_MS 250                  /* between two tellings of how far reading has come */
 #define ASK_MS 5000
 
 struct active {
@@ -25,6 +26,8 @@ struct active {
     position_t *safe;                /* positions at the last commit, to go back to */
     uint32_t n_safe;
     buf_t safe_meta;
+    reading_t *readings;
+    mono_t told_at;                  /* the observer, of readings */
 };
 
 /* ---- where to read ---- */
@@ -136,13 +139,21 @@ static void offer_texts(active_t *a, const changelog_found_t *found) {
     }
 }
 
+/* From what was loaded last, not from the files: those may be in the middle of being mended. */
 static int load_today(const active_t *a, script_t **script, plan_t **plan, error_t *e) {
+    reader_t r = reader_of(a->o.texts.s, a->o.texts.len);
+    rule_texts_t texts = {0};
     faults_t faults = {0};
-    int rc = load_rules(a->o.config, a->o.rules, a->o.log, script, plan, &faults);
-    if (rc)
-        rc = error_set(e, ERR_INVALID, "%s:%d: %s (and %zu more faults)", faults.at[0].file, faults.at[0].line, faults.at[0].text,
-                       faults.n - 1);
+    script_limits_t limits = load_limits(a->o.config);
+    int rc = texts_load(&r, &texts);
+    if (rc == 0)
+        rc = script_open(script, &limits, a->o.log, e);
+    if (rc == 0 && (rc = script_load_texts(*script, &texts, a->o.config, plan, &faults))) {
+        script_close(*script);
+        rc = error_set(e, ERR_INVALID, "%s", faults.n ? faults.at[0].text : "the rules do not load again");
+    }
     faults_fini(&faults);
+    texts_fini(&texts);
     return rc;
 }
 
@@ -183,10 +194,10 @@ static void remember(active_t *a) {
 
 static int open_all(active_t *a, const char *const *topics, partitions_t *p, changelog_found_t *found, error_t *e) {
     int rc = list_partitions(a, topics, p, e);
+    if (rc == 0) /* fences the owner before: from here on its offsets are final, and what it left open is aborted */
+        rc = checkpoint_open(&a->checkpoint, a->o.config, a->o.kafka, a->o.member, a->o.task, e);
     if (rc == 0)
         rc = ask_committed(a, topics, p, e);
-    if (rc == 0)
-        rc = checkpoint_open(&a->checkpoint, a->o.config, a->o.kafka, a->o.member, a->o.task, e);
     if (rc)
         return rc;
     store_t *store = store_new((size_t)a->o.config->max_state);
@@ -240,15 +251,22 @@ static void drop_waiting(active_t *a) {
     a->waiting_plan = NULL;
 }
 
+static void tell_dropped(const active_t *a) {
+    if (a->uncommitted && a->o.observer && a->o.observer->dropped)
+        a->o.observer->dropped(a->o.observer);
+}
+
 void active_close(active_t *a) {
     if (!a)
         return;
+    tell_dropped(a);
     source_close(a->source);
     checkpoint_close(a->checkpoint);
     task_free(a->task);
     drop_waiting(a);
     mem_free(a->events);
     mem_free(a->safe);
+    mem_free(a->readings);
     buf_fini(&a->safe_meta);
     mem_free(a);
 }
@@ -268,6 +286,7 @@ static int roll_back(active_t *a, error_t *e) {
     reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);
     if (task_load_meta(a->task, &meta))
         return error_set(e, ERR_INTERNAL, "watermarks of the last commit cannot be read back");
+    tell_dropped(a);
     a->uncommitted = 0;
     a->committed_at = clock_mono(&clock_system);
     return source_kafka_assign(a->source, a->safe, a->n_safe, e);
@@ -299,13 +318,17 @@ static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind)
 }
 
 static int step(active_t *a, uint32_t n, error_t *e) {
+    mono_t begin = clock_mono(&clock_system);
     int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
+    int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
     const outbox_t *out = task_outbox(a->task);
     uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
     error_t written = {0};
     int rc = checkpoint_write(a->checkpoint, out, &written);
     a->records += records;
     a->uncommitted |= records > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
+    if (a->o.observer && a->o.observer->stepped)
+        a->o.observer->stepped(a->o.observer, a->task, records, took_ns);
     if (a->o.observer && a->o.observer->wrote)
         a->o.observer->wrote(a->o.observer, a->task, out);
     if (rc && !stop)
@@ -371,6 +394,21 @@ static void take_waiting(active_t *a) {
     a->waiting_plan = NULL;
     a->uncommitted = a->new_rules = 1;
     log_positions(a, clock_mono(&clock_system).ns - from.ns);
+    if (a->o.observer && a->o.observer->reloaded)
+        a->o.observer->reloaded(a->o.observer, a->task, 1, "reloaded");
+}
+
+static void tell_readings(active_t *a) {
+    mono_t now = clock_mono(&clock_system);
+    uint32_t n;
+    if (!a->o.observer || !a->o.observer->readings || mono_diff_ms(now, a->told_at) < TELL_MS)
+        return;
+    const position_t *at = source_kafka_positions(a->source, &n);
+    a->readings = mem_realloc(a->readings, (n + 1) * sizeof *a->readings);
+    for (uint32_t i = 0; i < n; i++)
+        a->readings[i] = (reading_t){at[i].topic, at[i].partition, at[i].offset, source_kafka_lag(a->source, at[i].topic, at[i].partition)};
+    a->told_at = now;
+    a->o.observer->readings(a->o.observer, a->readings, n);
 }
 
 int active_turn(active_t *a, error_t *e) {
@@ -393,6 +431,7 @@ int active_turn(active_t *a, error_t *e) {
         const position_t *at = source_kafka_positions(a->source, &k);
         a->o.observer->progress(a->o.observer, at, k);
     }
+    tell_readings(a);
     if (mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval) {
         rc = active_commit(a, e);
         if (rc == 0)

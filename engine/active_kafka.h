@@ -12,7 +12,7 @@ typedef struct active active_t;
 
 typedef struct active_options {
     const config_t *config;
-    const char *rules;               /* path */
+    slice_t texts;                   /* of the rules that were loaded last without a fault (texts_save) */
     log_t *log;
     kafka_context_t *kafka;
     member_t *member;                /* NULL: no group, offsets are not committed */

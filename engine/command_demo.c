@@ -7,36 +7,22 @@
 #include "display.h"
 #include "mem.h"
 #include "run.h"
+#include "serve.h"
 #include "version.h"
 
 typedef struct demo {
-    observer_t base;             /* passes everything on to the display, and paces the producer */
-    observer_t *display;
+    observer_t base; /* paces the producer, and says when all was shown */
     demo_kafka_t *kafka;
     uint64_t read;
 } demo_t;
 
 #define DEMO_PARTITIONS 3
 
-static const char config_text[] = "kafka { [\"bootstrap.servers\"] = \"%s\", [\"group.id\"] = \"ananas-demo\", [\"linger.ms\"] = 5 }\n"
-                                  "source \"pizzas\" { topic = \"pizzas\", metadata = { orderTimestamp = \"timestamp\" },\n"
-                                  "  event_time = \"orderTimestamp\", watermark = \"5s\", max_ahead = \"none\" }\n"
-                                  "rules \"rules\"\ndelivery \"at_least_once\"\n";
-
-static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
-    demo_t *d = (demo_t *)o;
-    d->display->wrote(d->display, t, out);
-}
-
-static void on_tick(observer_t *o, const task_t *t) {
-    demo_t *d = (demo_t *)o;
-    d->display->tick(d->display, t);
-}
-
-static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text) {
-    demo_t *d = (demo_t *)o;
-    d->display->reloaded(d->display, t, ok, text);
-}
+static const char config_text[] =
+    "kafka { [\"bootstrap.servers\"] = \"%s\", [\"group.id\"] = \"ananas-demo\", [\"linger.ms\"] = 5 }\n"
+    "source \"pizzas\" { topic = \"pizzas\", metadata = { orderTimestamp = \"timestamp\" },\n"
+    "  event_time = \"orderTimestamp\", watermark = \"5s\", max_ahead = \"none\" }\n"
+    "rules \"rules\"\ndelivery \"at_least_once\"\n";
 
 static void on_progress(observer_t *o, const position_t *at, uint32_t n) {
     demo_t *d = (demo_t *)o;
@@ -72,18 +58,37 @@ static int make_topics(demo_kafka_t *k, const plan_t *plan, error_t *e) {
     return rc;
 }
 
-static int show(demo_t *d, const loaded_t *l, log_t *log) {
+static int show(demo_t *d, const options_t *o, const loaded_t *l, log_t *log) {
     char hint[300];
-    snprintf(hint, sizeof hint, "Edit %s now: what it finds changes at once. Ctrl-C ends.", l->rules);
-    display_t *display = display_new(stdout, "Ananas: anomalies in a stream of pizza orders, through Kafka", hint, "orders");
-    if (!isatty(STDOUT_FILENO))
+    serve_t serve;
+    error_t e = {0};
+    const char *http = options_get(o, "http");
+    if (serve_open(&serve, l->config, http, log, &e)) {
+        log_say(log, LOG_ERROR, "http", "%s", e.text);
+        return EXIT_FAULT;
+    }
+    snprintf(hint, sizeof hint, "Edit %s now: what it finds changes at once. %s%s%sCtrl-C ends.", l->rules,
+             http ? "Served at " : "", http ? http : "", http ? ". " : "");
+    display_t *display =
+        display_new(stdout, "Ananas: anomalies in a stream of pizza orders, through Kafka", hint, "orders");
+    if (!isatty(STDOUT_FILENO)) {
         printf("%s\n", hint);
-    d->display = display_observer(display);
-    d->base = (observer_t){.wrote = on_wrote, .tick = on_tick, .reloaded = on_reloaded, .progress = on_progress, .wants_stop = wants_stop};
-    run_options_t options = {.log = log, .config = l->config, .plan = l->plan, .rules = l->rules, .topics_exist = 1, .observer = &d->base};
+        fflush(stdout);
+    }
+    d->base = (observer_t){.progress = on_progress, .wants_stop = wants_stop};
+    observers_add(&serve.observers, display_observer(display));
+    observers_add(&serve.observers, &d->base);
+    run_options_t options = {.log = log,
+                             .config = l->config,
+                             .plan = l->plan,
+                             .rules = l->rules,
+                             .texts = script_texts(l->script),
+                             .topics_exist = 1,
+                             .observer = serve_observer(&serve)};
     int status = run_engine(&options);
     display_paint(display, NULL, 1);
     display_free(display);
+    serve_close(&serve);
     return status;
 }
 
@@ -114,7 +119,7 @@ int command_demo(const options_t *o, log_t *log) {
     if (demo(o, log, &d, &l, &e))
         log_say(log, LOG_ERROR, "engine", "%s", e.text);
     else
-        status = show(&d, &l, log);
+        status = show(&d, o, &l, log);
     demo_kafka_close(d.kafka);
     load_fini(&l);
     return status;

@@ -1,5 +1,29 @@
 #include "command.h"
 #include "run.h"
+#include "serve.h"
+#include "status_line.h"
+
+static int run(const loaded_t *l, log_t *log) {
+    serve_t serve;
+    error_t e = {0};
+    if (serve_open(&serve, l->config, l->config->http, log, &e)) {
+        log_say(log, LOG_ERROR, "http", "%s", e.text);
+        return EXIT_FAULT;
+    }
+    status_line_t *line = status_line_new(log);
+    observers_add(&serve.observers, status_line_observer(line));
+    run_options_t options = {.log = log,
+                             .config = l->config,
+                             .plan = l->plan,
+                             .rules = l->rules,
+                             .texts = script_texts(l->script),
+                             .grouped = 1,
+                             .observer = serve_observer(&serve)};
+    int status = run_engine(&options);
+    status_line_free(line);
+    serve_close(&serve);
+    return status;
+}
 
 int command_run(const options_t *o, log_t *log) {
     loaded_t l;
@@ -9,8 +33,7 @@ int command_run(const options_t *o, log_t *log) {
         faults_fini(&faults);
         return EXIT_FAULT;
     }
-    run_options_t options = {.log = log, .config = l.config, .plan = l.plan, .rules = l.rules, .grouped = 1};
-    int status = run_engine(&options);
+    int status = run(&l, log);
     load_fini(&l);
     return status;
 }

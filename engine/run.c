@@ -20,11 +20,18 @@ typedef struct run {
     active_t *active;            /* while this process owns the task */
     int owns, failed;            /* failed: a commit inside a callback of the group did not succeed */
     mono_t retry_at;             /* after a failure: not before this */
+    error_t said;                /* why it started again, last time */
+    mono_t said_at, fenced_at;
+    int fenced;                  /* how often since fenced_at */
     watch_t *watch;
     reloader_t *reloader;
+    buf_t texts;                 /* of the rules loaded last without a fault: what runs, or would when this process takes over */
 } run_t;
 
 #define RETRY_MS 1000
+#define SAY_AGAIN_MS 30000
+#define FENCED_TIMES 5
+#define FENCED_WITHIN_MS 30000
 #define STANDBY_NS 20000000L
 
 /* Signals only set flags; the loop looks at them between two steps. */
@@ -74,13 +81,15 @@ static int check_outputs(void *ctx, const plan_t *plan, error_t *e) {
 }
 
 static void take_rules(run_t *r, script_t *script, plan_t *plan) {
+    buf_clear(&r->texts);
+    texts_save(script_texts(script), &r->texts);
     if (!r->active || strcmp(plan->version, task_plan(active_task(r->active))->version) == 0) {
-        script_close(script); /* a standby reads the rules when it takes over */
+        tell_reloaded(r, 1, r->active ? "the rules are what they were" : "the rules are read when this process becomes active");
+        script_close(script); /* a standby loads them again when it takes over */
         plan_free(plan);
         return;
     }
-    active_reload(r->active, script, plan);
-    tell_reloaded(r, 1, "reloaded");
+    active_reload(r->active, script, plan); /* says so when it takes effect */
 }
 
 static int reload_turn(run_t *r) {
@@ -109,20 +118,42 @@ static int reload_turn(run_t *r) {
 /* ---- the loop ---- */
 
 static int activate(run_t *r, error_t *e) {
-    active_options_t options = {.config = r->o->config, .rules = r->o->rules, .log = r->log, .kafka = &r->kafka, .member = r->member,
+    active_options_t options = {.config = r->o->config, .texts = buf_slice(&r->texts), .log = r->log, .kafka = &r->kafka, .member = r->member,
                                 .observer = r->o->observer};
     if (mono_diff_ms(clock_mono(&clock_system), r->retry_at) < 0)
         return 0;
+    if (r->o->observer && r->o->observer->restoring)
+        r->o->observer->restoring(r->o->observer);
     return active_open(&r->active, &options, e);
 }
 
+/* A member that was replaced learns so from the group. Who is fenced again and again as the owner has a stranger for a rival. */
+static int has_rival(run_t *r, error_t *e) {
+    mono_t now = clock_mono(&clock_system);
+    if (r->fenced == 0 || mono_diff_ms(now, r->fenced_at) > FENCED_WITHIN_MS) {
+        r->fenced = 0;
+        r->fenced_at = now;
+    }
+    if (!r->owns || ++r->fenced < FENCED_TIMES)
+        return 0;
+    return error_set(e, ERR_INVALID,
+                     "another process, not of this group or not seen by it, keeps taking over the transactional id of this one (\"%s\" "
+                     "with the task's number). Give each group a group.id and a transactional.id of its own in kafka{}",
+                     conf_kafka_get(r->o->config, "transactional.id", r->o->config->group_id));
+}
+
 /* Anything indefinite: throw away what this process holds and restore. Only a person can mend ERR_INVALID. */
-static int recover(run_t *r, int rc, const error_t *e) {
+static int recover(run_t *r, int rc, error_t *e) {
     active_close(r->active);
     r->active = NULL;
-    if (rc == ERR_INVALID)
-        return rc;
-    log_say(r->log, LOG_WARN, "engine", "%s; starting again from the last commit", e->text);
+    if (rc == ERR_INVALID || (rc == ERR_FENCED && has_rival(r, e)))
+        return ERR_INVALID;
+    mono_t now = clock_mono(&clock_system);
+    if (strcmp(r->said.text, e->text) != 0 || mono_diff_ms(now, r->said_at) > SAY_AGAIN_MS) {
+        log_say(r->log, LOG_WARN, "engine", "%s; starting again from the last commit", e->text);
+        r->said = *e;
+        r->said_at = now;
+    }
     r->retry_at = clock_mono(&clock_system);
     r->retry_at.ns += (int64_t)RETRY_MS * 1000000;
     return 0;
@@ -181,6 +212,7 @@ static int open_all(run_t *r, error_t *e) {
 int run_engine(const run_options_t *o) {
     run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}};
     error_t e = {0};
+    texts_save(o->texts, &r.texts);
     catch_signals();
     int rc = open_all(&r, &e);
     if (rc == 0)
@@ -191,6 +223,7 @@ int run_engine(const run_options_t *o) {
     member_close(r.member);
     reloader_free(r.reloader);
     watch_close(r.watch);
+    buf_fini(&r.texts);
     if (rc == 0) {
         log_say(o->log, LOG_INFO, "engine", "stopped");
         return EXIT_OK;
