@@ -21,6 +21,7 @@ struct checkpoint {
 };
 
 #define CHECKPOINT_START_MS 30000
+#define CHECKPOINT_RETRY_MS 20000
 
 /* How a transactional call failed decides what may follow. */
 static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
@@ -35,13 +36,14 @@ static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
     return code;
 }
 
-/* Retriable means: the same call with the same arguments. */
+/* Retriable means: the same call with the same arguments. After a while it is as indefinite as no answer. */
 #define RETRY(call, doing, e)                                                                                          \
     __extension__({                                                                                                    \
+        mono_t from_ = clock_mono(&clock_system);                                                                      \
         int rc_;                                                                                                       \
         do                                                                                                             \
             rc_ = judge((call), (doing), (e));                                                                         \
-        while (rc_ == ERR_AGAIN);                                                                                      \
+        while (rc_ == ERR_AGAIN && mono_diff_ms(clock_mono(&clock_system), from_) < CHECKPOINT_RETRY_MS);              \
         rc_;                                                                                                           \
     })
 

@@ -1,10 +1,15 @@
 #include "member_kafka.h"
 
 #include "mem.h"
+#include "topics_kafka.h"
+
+#define GONE_ASK_MS 2000
 
 struct member {
     rd_kafka_t *rk;
     log_t *log;
+    const char *group;
+    char *topic;
     member_events_t events;
     int owns;
 };
@@ -47,6 +52,8 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     opaque->member = m;
     m->log = ctx->log;
     m->events = *events;
+    m->group = c->group_id;
+    m->topic = mem_strdup(topic);
     int rc = conf_kafka(c, KAFKA_MEMBER, NULL, &opaque->context, &conf, e);
     if (rc)
         goto fail;
@@ -70,9 +77,20 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     *out = m;
     return 0;
 fail:
+    mem_free(m->topic);
     mem_free(m);
     mem_free(opaque);
     return rc;
+}
+
+/* Also said for a moment after it was made, while not every broker knows it. */
+static int topic_gone(const member_t *m, error_t *e) {
+    if (topics_partitions(m->rk, m->topic, GONE_ASK_MS, NULL) != 0)
+        return 0;
+    return error_set(e, ERR_INVALID,
+                     "topic \"%s\", which holds the state, was deleted while running. To start over from the beginning: stop all members, "
+                     "kafka-consumer-groups --group %s --delete, start again",
+                     m->topic, m->group);
 }
 
 int member_poll(member_t *m, error_t *e) {
@@ -83,6 +101,8 @@ int member_poll(member_t *m, error_t *e) {
     rd_kafka_message_destroy(msg);
     if (err == RD_KAFKA_RESP_ERR__FATAL || err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         return error_set(e, ERR_FENCED, "the group refused this member: %s", rd_kafka_err2str(err));
+    if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return topic_gone(m, e);
     if (err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
         return error_set(e, ERR_KAFKA, "may not join the group: %s", rd_kafka_err2str(err));
     return 0;
@@ -94,6 +114,7 @@ void member_close(member_t *m) {
     void *opaque = rd_kafka_opaque(m->rk);
     rd_kafka_consumer_close(m->rk);
     rd_kafka_destroy(m->rk);
+    mem_free(m->topic);
     mem_free(m);
     mem_free(opaque);
 }

@@ -15,6 +15,7 @@ typedef struct sink_kafka {
     error_t failure;             /* first delivery that failed since it was asked for */
 } sink_kafka_t;
 
+#define SINK_FLUSH_S 30
 #define SINK_ENVELOPE_BYTES 512  /* what a record costs beside key and value */
 
 /* Trying again would end the same way: somebody has to change the topic, its rights or the rule. */
@@ -24,14 +25,27 @@ static int for_good(rd_kafka_resp_err_t err) {
            err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
+static const char *advice(rd_kafka_resp_err_t err) {
+    switch (err) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+        return ". Raise max.message.bytes of the topic, or set message.max.bytes in kafka{} to at most that";
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return ". Allow this client to write to it";
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD: return ". Is it compacted, and the rule has no key?";
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART: return ". It was deleted: start again to have it made, or make it by hand";
+    default: return "";
+    }
+}
+
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
     (void)rk;
     (void)opaque;
     sink_kafka_t *s = m->_private;
     if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
-    error_set(&s->failure, for_good(m->err) ? ERR_INVALID : ERR_KAFKA, "topic \"%s\" did not take a record: %s",
-              m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err));
+    error_set(&s->failure, for_good(m->err) ? ERR_INVALID : ERR_KAFKA, "topic \"%s\" did not take a record: %s%s",
+              m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err), advice(m->err));
 }
 
 static rd_kafka_topic_t *topic_of(sink_kafka_t *s, const char *name, error_t *e) {
@@ -76,8 +90,9 @@ static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slic
         if (!err)
             return 0;
         rd_kafka_resp_err_t code = rd_kafka_error_code(err);
-        int rc = error_set(e, code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__STATE ? ERR_ABORTED : ERR_KAFKA,
-                           "cannot write to topic \"%s\": %s", rd_kafka_topic_name(t), rd_kafka_error_string(err));
+        int aborted = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__STATE;
+        int rc = error_set(e, aborted ? ERR_ABORTED : for_good(code) ? ERR_INVALID : ERR_KAFKA, "cannot write to topic \"%s\": %s%s",
+                           rd_kafka_topic_name(t), rd_kafka_error_string(err), advice(code));
         rd_kafka_error_destroy(err);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (headers)
@@ -130,9 +145,10 @@ int sink_kafka_put(sink_t *base, const char *topic, int32_t partition, slice_t k
 
 static int kafka_flush(sink_t *base, error_t *e) {
     sink_kafka_t *s = (sink_kafka_t *)base;
-    while (rd_kafka_flush(s->rk, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
-        if (s->failure.code)
-            break;
+    int64_t seconds = 0;
+    while (rd_kafka_flush(s->rk, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT && !s->failure.code)
+        if (++seconds >= SINK_FLUSH_S)
+            return error_set(e, ERR_KAFKA, "the brokers took no records for %d s", SINK_FLUSH_S);
     return sink_kafka_failure(base, e);
 }
 

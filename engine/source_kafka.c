@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 
 #include "json.h"
 #include "mem.h"
+#include "topics_kafka.h"
 
 typedef struct partition {
     position_t at;
@@ -47,11 +49,13 @@ typedef struct source_kafka {
     pthread_cond_t asked;
     int asking;                  /* the waker uses rk without the lock */
     _Atomic int hot, stop;
+    _Atomic int grown;           /* a topic has more partitions than are read */
     int has_waker;
 } source_kafka_t;
 
 #define CLOCK_EVERY_MS 250
 #define WAKE_EVERY_NS 10000000L      /* a fetcher asleep on a full queue is woken within this */
+#define COUNT_EVERY 500              /* turns of the waker between questions for the number of partitions */
 #define LAG_EVERY 100                /* turns of the waker between questions while there is no backlog */
 #define MIN_PREFETCH (1 << 20)
 #define READY_MAX 512                /* records taken from a partition's queue at a time */
@@ -100,12 +104,32 @@ static void ask_end(source_kafka_t *s, uint32_t turn) {
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Whether the topics have partitions that nobody reads. Goes round the topics, one a time. */
+static void count_partitions(source_kafka_t *s, uint32_t turn) {
+    char name[256] = "";
+    int reads = 0;
+    pthread_mutex_lock(&s->lock);
+    int32_t topics = 0;
+    while (s->topics[topics])
+        topics++;
+    int32_t topic = topics ? (int32_t)(turn % (uint32_t)topics) : 0;
+    for (uint32_t i = 0; i < s->n_parts; i++)
+        reads += s->parts[i].at.topic == topic;
+    if (topics && reads)
+        snprintf(name, sizeof name, "%s", s->topics[topic]);
+    pthread_mutex_unlock(&s->lock);
+    if (*name && topics_partitions(s->asker, name, 1000, NULL) > reads)
+        atomic_store(&s->grown, 1);
+}
+
 static void *waker_main(void *arg) {
     source_kafka_t *s = arg;
-    uint32_t turn = 0, quiet = 0;
+    uint32_t turn = 0, quiet = 0, turns = 0;
     while (!atomic_load(&s->stop)) {
         struct timespec nap = {0, WAKE_EVERY_NS};
         nanosleep(&nap, NULL);
+        if (++turns % COUNT_EVERY == 0)
+            count_partitions(s, turns / COUNT_EVERY);
         if (!atomic_exchange(&s->hot, 0) && ++quiet < LAG_EVERY)
             continue;
         quiet = 0;
@@ -560,6 +584,8 @@ const position_t *source_kafka_positions(const source_t *base, uint32_t *n) {
     *n = s->n_parts;
     return s->positions;
 }
+
+int source_kafka_grown(source_t *base) { return atomic_exchange(&((source_kafka_t *)base)->grown, 0); }
 
 int64_t source_kafka_lag(source_t *base, int32_t topic, int32_t partition) {
     source_kafka_t *s = (source_kafka_t *)base;

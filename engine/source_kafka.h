@@ -18,6 +18,8 @@ int source_kafka_assign(source_t *s, const position_t *at, uint32_t n, error_t *
 void source_kafka_set_topics(source_t *s, const char *const *topics);
 /* Next offsets after the last poll, sorted by (topic, partition); borrowed until the next call. */
 const position_t *source_kafka_positions(const source_t *s, uint32_t *n);
+/* 1, once: a topic has partitions that are not read. */
+int source_kafka_grown(source_t *s);
 /* Records not read yet, by the last known end; -1: not known. Any thread. */
 int64_t source_kafka_lag(source_t *s, int32_t topic, int32_t partition);
 rd_kafka_t *source_kafka_client(source_t *s);            /* for questions about offsets and topics */

@@ -1,5 +1,5 @@
--- Turns the Lua side of the product into C: `luajit embed.lua OUT.c OUT.h SCRIPT.lua...`
--- The texts go into one array of {name, text, length}, sorted as given; the name is the file's stem.
+-- Turns the Lua side of the product, and its page, into C: `luajit embed.lua OUT.c OUT.h SCRIPT.lua... PAGE.html...`
+-- The texts go into arrays of {name, text, length}, one of scripts and one of pages, sorted as given; the name is the stem.
 -- Each source line becomes one string literal, so a diff of the output reads like a diff of the scripts.
 
 local out_c, out_h = arg[1], arg[2]
@@ -26,7 +26,7 @@ local function write(path, text)
     file:close()
 end
 
-local entries = {}
+local entries = { lua = {}, html = {} }
 for i = 3, #arg do
     local text = read(arg[i])
     local literals = {}
@@ -34,8 +34,9 @@ for i = 3, #arg do
         if line ~= "" then literals[#literals + 1] = "     " .. quoted(line) end
     end
     if #literals == 0 then literals[1] = '     ""' end
-    local name = arg[i]:match("([^/]+)%.lua$")
-    entries[#entries + 1] = ('    {"%s",\n%s,\n     %d},\n'):format(name, table.concat(literals, "\n"), #text)
+    local name, kind = arg[i]:match("([^/]+)%.(%a+)$")
+    local list = entries[kind]
+    list[#list + 1] = ('    {"%s",\n%s,\n     %d},\n'):format(name, table.concat(literals, "\n"), #text)
 end
 
 write(out_h, [[
@@ -53,9 +54,11 @@ typedef struct scripts_entry {
 
 extern const scripts_entry_t scripts_entries[];
 extern const size_t scripts_count;
+extern const scripts_entry_t scripts_pages[];     /* HTML; ends with a NULL name */
 
 #endif
 ]])
 
-write(out_c, '#include "scripts.h"\n\nconst scripts_entry_t scripts_entries[] = {\n' .. table.concat(entries)
-    .. '    {NULL, NULL, 0},\n};\n\nconst size_t scripts_count = ' .. #entries .. ';\n')
+write(out_c, '#include "scripts.h"\n\nconst scripts_entry_t scripts_entries[] = {\n' .. table.concat(entries.lua)
+    .. '    {NULL, NULL, 0},\n};\n\nconst size_t scripts_count = ' .. #entries.lua
+    .. ';\n\nconst scripts_entry_t scripts_pages[] = {\n' .. table.concat(entries.html) .. '    {NULL, NULL, 0},\n};\n')

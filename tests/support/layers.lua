@@ -17,11 +17,12 @@ local LAYERS = {
     { "op", "outcome", "emission", "merge", "reorder", "rowpack", "cooldown", "select", "aggregate", "group", "match", "process" },
     -- edges
     { "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
-        "demo_kafka", "http", "metrics", "load" },
+        "demo_kafka", "load" },
     -- the way of a record as a whole
-    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reloader", "repartition" },
+    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
     -- what drives it
-    { "run", "replay", "active_kafka", "display", "page", "command", "main" },
+    { "snapshot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "replay", "active_kafka", "display", "command",
+        "main" },
 }
 -- { what is included, who may include it }
 local DOORS = {

@@ -7,6 +7,10 @@
 --   local differences = run:differences()                     -- {} when output == reference
 --   run:close()
 --
+-- With `portions = true` nothing is written at first: run:write(n) writes the next n orders, run:write() all that is left.
+-- Options: delivery, commit_interval, kafka (text of more properties), settings (text of more configuration), broker.
+-- run:start(env, "faults") starts the program that has failpoints.
+--
 -- After the orders each partition gets one empty order an hour later, so that every window closes without a flush.
 
 local cjson = require "cjson"
@@ -23,27 +27,30 @@ local OUTPUTS = { "pizza_stream_out_filter", "pizza_stream_out_agg", "pizza_stre
 local CLOSING = [[{"id":-1,"name":"closing","pizzas":[]}]]
 
 local config = [[
-kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s" }
+kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s", %s }
 source "pizzas" {
   topic      = "%s",
   metadata   = { orderTimestamp = "timestamp" },
   event_time = "orderTimestamp",
   watermark  = "5s",
+  idle_after = "1h",
 }
 rules "rules"
 topics { partitions = 2, replication = 1 }
 commit_interval "%s"
 delivery "%s"
+%s
 ]]
 
-local function write_orders(run, orders, seed)
+-- The orders, as records to write and as the reference's input.
+local function make_orders(run, orders, seed)
     local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s > orders.jsonl"):format(
         replay.quote(replay.root), orders, seed))
     assert(made.status == 0, made.stderr)
     local out, last = assert(io.open(run.folder .. "/input.jsonl", "w")), 0
-    local producer = client.producer(run.broker.bootstrap, { ["linger.ms"] = 5 })
+    local list = {}
     local function put(r)
-        producer:send { topic = run.topic, partition = r.partition, key = r.key, value = r.payload, timestamp = r.ts }
+        list[#list + 1] = { topic = run.topic, partition = r.partition, key = r.key, value = r.payload, timestamp = r.ts }
     end
     for line in io.lines(run.folder .. "/orders.jsonl") do
         local r = replay.decode(line)
@@ -60,11 +67,10 @@ local function write_orders(run, orders, seed)
         put(r)
     end
     out:close()
-    producer:flush(60)
-    producer:close()
     local ran = replay.shell(run.folder, ("python3 %s/tests/support/pizza_reference.py input.jsonl expected.jsonl"):format(
         replay.quote(replay.root)))
     assert(ran.status == 0, ran.stderr)
+    run.list, run.written = list, 0
 end
 
 -- One text per record, the same for the reference and for the broker: topic, time, key, value.
@@ -79,10 +85,11 @@ function M.new(o)
     local rules = replay.read(replay.root .. "/rules/pizza.lua"):gsub('"pizza_stream_out', '"' .. run.prefix .. "pizza_stream_out")
     assert(os.execute("mkdir -p " .. replay.quote(run.folder .. "/rules")) == 0)
     replay.write(run.folder .. "/rules/pizza.lua", rules)
-    replay.write(run.folder .. "/ananas.lua", config:format(run.broker.bootstrap, run.group, run.topic,
-        o.commit_interval or "100ms", o.delivery or "exactly_once"))
+    replay.write(run.folder .. "/ananas.lua", config:format(run.broker.bootstrap, run.group, o.kafka or "", run.topic,
+        o.commit_interval or "100ms", o.delivery or "exactly_once", o.settings or ""))
     client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = 3 } })
-    write_orders(run, o.orders or 20000, o.seed or "1")
+    make_orders(run, o.orders or 20000, o.seed or "1")
+    if not o.portions then run:write() end
     run.expected = {}
     for line in io.lines(run.folder .. "/expected.jsonl") do
         local r = replay.decode(line)
@@ -98,8 +105,19 @@ function M.new(o)
     return run
 end
 
-function Run:start(environment)
-    return process.spawn { replay.binary, "run", "-c", self.folder .. "/ananas.lua", env = environment, cwd = self.folder }
+-- The next n orders, or all that are left.
+function Run:write(n)
+    local producer = client.producer(self.broker.bootstrap, { ["linger.ms"] = 5 })
+    local last = math.min(#self.list, self.written + (n or #self.list))
+    for i = self.written + 1, last do producer:send(self.list[i]) end
+    self.written = last
+    producer:flush(60)
+    producer:close()
+end
+
+function Run:start(environment, variant)
+    local binary = variant and replay.binary:gsub("ananas$", variant .. "/ananas") or replay.binary
+    return process.spawn { binary, "run", "-c", self.folder .. "/ananas.lua", env = environment, cwd = self.folder }
 end
 
 -- Committed offsets at the ends of the input: everything was read and committed.

@@ -41,7 +41,7 @@ local function is_on_request(path)
 end
 
 local function needs_broker(path)
-    return read(path):find 'tests%.support%.kafka"' ~= nil or path:find "^tests/pipeline/" ~= nil
+    return read(path):find 'tests%.support%.kafka"' ~= nil or path:find "^tests/pipeline/" ~= nil or path:find "^tests/faults/" ~= nil
 end
 
 local function start(path)

@@ -1,0 +1,89 @@
+/* snapshot: what the loop does, for everybody who is not on its thread.
+ *
+ * The publisher is an observer: on the loop's thread it keeps what only the course of events tells (since when a partition
+ * holds the watermark back, how long commits take, counts over time) and puts out, a few times a second, an immutable
+ * snapshot. Others take the newest one under a lock that is held for a pointer's time, look at it as long as they like, and
+ * drop it. The publisher outlives the loop and its readers. Any thread may call what is not said to be the loop's. */
+#ifndef ANANAS_SNAPSHOT_H
+#define ANANAS_SNAPSHOT_H
+#include "arena.h"
+#include "log.h"
+#include "observer.h"
+#include "task_view.h"
+
+#define SNAPSHOT_BUCKETS 12
+#define SNAPSHOT_HISTORY 60      /* points of a rule's counts over time */
+#define SNAPSHOT_HISTORY_MS 5000 /* one point is this long */
+
+typedef enum { PHASE_STARTING, PHASE_STANDBY, PHASE_RESTORING, PHASE_ACTIVE } phase_t;
+
+typedef struct histogram {
+    uint64_t counts[SNAPSHOT_BUCKETS + 1]; /* not cumulative; the last is above all bounds */
+    double sum;                            /* seconds */
+    uint64_t n;
+} histogram_t;
+extern const double snapshot_bounds[SNAPSHOT_BUCKETS]; /* seconds */
+
+typedef struct snapshot_partition {
+    const char *topic;
+    int32_t partition;
+    int idle;
+    etime_t max_time, watermark; /* ETIME_MIN: none */
+    uint64_t records;            /* rows of event time seen by this process */
+    int64_t next, lag;           /* -1: not known */
+    wall_t moved;                /* its event time last rose, or this process began */
+} snapshot_partition_t;
+
+typedef struct snapshot_source {
+    const char *name;
+    source_stats_t stats;
+    etime_t watermark;
+    int idle;
+    int explicit_only; /* watermark = "none" */
+    int holder;        /* index of the partition that holds it back, -1: none */
+    wall_t held_since; /* that one does so since */
+    snapshot_partition_t *parts;
+    uint32_t n_parts;
+} snapshot_source_t;
+
+typedef struct snapshot_rule {
+    const char *name, *file, *to, *version; /* to NULL: only feeds other rules */
+    int line, shadow;
+    rule_stats_t stats;
+    rule_view_t view;                   /* its strings are the snapshot's, too */
+    const char *error;                  /* last one; "" : none */
+    uint64_t error_count;               /* since the rule's text is what it is */
+    const uint8_t *sources;             /* [i] = 1: its rows come, through other rules or not, from source i */
+    uint32_t history[SNAPSHOT_HISTORY]; /* emitted per SNAPSHOT_HISTORY_MS, oldest first; the last is not over */
+} snapshot_rule_t;
+
+typedef struct snapshot {
+    arena_t arena;
+    int refs; /* under the publisher's lock */
+    phase_t phase;
+    wall_t at, started, phase_since;
+    const char *version; /* of the rule set; "" while standing by */
+    snapshot_source_t *sources;
+    uint32_t n_sources;
+    snapshot_rule_t *rules;
+    uint32_t n_rules;
+    uint64_t state_bytes, state_entries, state_max, script_bytes, script_max;
+    uint64_t reloads_ok, reloads_failed;
+    int reload_ok;    /* of the last one */
+    wall_t reload_at; /* 0: there was none */
+    const char *reload_text;
+    uint64_t commits, rollbacks;
+    histogram_t commit_time, step_time;
+} snapshot_t;
+
+typedef struct publisher publisher_t;
+publisher_t *publisher_new(const config_t *config, log_t *log);
+void publisher_free(publisher_t *p);
+observer_t *publisher_observer(publisher_t *p); /* the loop's */
+
+const snapshot_t *snapshot_take(publisher_t *p);
+void snapshot_drop(publisher_t *p, const snapshot_t *s);
+int64_t publisher_beat_ms(publisher_t *p); /* since the loop last turned */
+void publisher_ask_reload(publisher_t *p);
+uint64_t publisher_reloads(publisher_t *p); /* finished ones, good or bad; counted before they are shown */
+#endif

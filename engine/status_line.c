@@ -1,0 +1,82 @@
+#include "status_line.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "mem.h"
+
+#define PAINT_MS 250
+
+struct status_line {
+    observer_t base;
+    log_t *log;
+    uint64_t records, anomalies, before;
+    int64_t lag; /* -1: not known */
+    mono_t last;
+};
+
+static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
+    status_line_t *l = (status_line_t *)o;
+    (void)t;
+    for (size_t i = 0; i < out->n; i++)
+        l->anomalies += out->at[i].kind == OUT_ANOMALY && out->at[i].value.s;
+}
+
+static void on_stepped(observer_t *o, const task_t *t, uint32_t records, int64_t took_ns) {
+    (void)t;
+    (void)took_ns;
+    ((status_line_t *)o)->records += records;
+}
+
+static void on_readings(observer_t *o, const reading_t *at, uint32_t n) {
+    status_line_t *l = (status_line_t *)o;
+    l->lag = n ? 0 : -1;
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i].lag < 0 || l->lag < 0)
+            l->lag = -1;
+        else
+            l->lag += at[i].lag;
+}
+
+static void on_tick(observer_t *o, const task_t *t) {
+    status_line_t *l = (status_line_t *)o;
+    mono_t now = clock_mono(&clock_system);
+    int64_t ms = mono_diff_ms(now, l->last);
+    char line[200], lag[40] = "lag ?", watermark[60] = "no event time yet";
+    if (ms < PAINT_MS)
+        return;
+    if (l->lag >= 0)
+        snprintf(lag, sizeof lag, "lag %lld", (long long)l->lag);
+    etime_t low = t ? task_low_watermark(t) : ETIME_MIN;
+    if (low != ETIME_MIN && low != ETIME_MAX)
+        snprintf(watermark, sizeof watermark, "watermark %.1f s behind",
+                 (double)(clock_wall(&clock_system).ms - low) / 1000.0);
+    if (t)
+        snprintf(line, sizeof line, "%llu records, %.0f/s, %llu anomalies, %s, %s", (unsigned long long)l->records,
+                 (double)(l->records - l->before) * 1000.0 / (double)ms, (unsigned long long)l->anomalies, lag,
+                 watermark);
+    else
+        snprintf(line, sizeof line, "standing by: another process of the group is active, or nothing was assigned yet");
+    l->before = l->records;
+    l->last = now;
+    log_status(l->log, line);
+}
+
+status_line_t *status_line_new(log_t *log) {
+    if (!isatty(STDERR_FILENO))
+        return NULL;
+    status_line_t *l = mem_zalloc(sizeof *l);
+    l->base = (observer_t){.wrote = on_wrote, .stepped = on_stepped, .readings = on_readings, .tick = on_tick};
+    l->log = log;
+    l->lag = -1;
+    l->last = clock_mono(&clock_system);
+    return l;
+}
+
+observer_t *status_line_observer(status_line_t *l) { return l ? &l->base : NULL; }
+
+void status_line_free(status_line_t *l) {
+    if (l)
+        log_status(l->log, "");
+    mem_free(l);
+}

@@ -1,0 +1,194 @@
+-- Bad situations that only a person can mend: each has one outcome and one message that says what to do.
+
+local client = require "tests.support.kafka_client"
+local kafka = require "tests.support.kafka"
+local process = require "tests.support.process"
+local replay = require "tests.support.replay"
+
+local RULES = [[
+rule "twice" { from = "numbers", select = { "n", pad = function(r) return r.pad end }, key = { "n" }, to = "%s_out" }
+rule "sums" { from = "numbers", window = tumble "1h", group_by = { "k" }, aggregate = { total = sum("n") }, to = "%s_sums" }
+]]
+local CONFIG = [[
+kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s", ["session.timeout.ms"] = "3000", ["heartbeat.interval.ms"] = "500", %s }
+source "numbers" { topic = "%s_in", metadata = { at = "timestamp" }, event_time = "at", watermark = "0s", max_ahead = "none", %s }
+rules "rules.lua"
+topics { partitions = 1, replication = 1 }
+%s
+]]
+
+local Case = {}
+Case.__index = Case
+
+local function case(o)
+    o = o or {}
+    local self = setmetatable({ broker = o.broker or kafka.shared(), folder = replay.folder(), name = kafka.name "refuse", sent = 0 }, Case)
+    self.group, self.input, self.out = self.name .. "-group", self.name .. "_in", self.name .. "_out"
+    replay.write(self.folder .. "/rules.lua", RULES:format(self.name, self.name))
+    replay.write(self.folder .. "/ananas.lua", CONFIG:format(o.bootstrap or self.broker.bootstrap, self.group, o.kafka or "", self.name,
+        o.source or "", o.settings or ""))
+    if not o.no_input then client.create_topics(self.broker.bootstrap, { { name = self.input, partitions = o.partitions or 1 } }) end
+    return self
+end
+
+function Case:send(n, partition, pad)
+    local p = client.producer(self.broker.bootstrap, {})
+    for _ = 1, n do
+        self.sent = self.sent + 1
+        p:send { topic = self.input, partition = partition or 0, timestamp = 1659426822000 + self.sent,
+            value = ('{"n":%d,"k":"a","pad":"%s"}'):format(self.sent, pad or "") }
+    end
+    p:flush()
+    p:close()
+end
+
+function Case:start() return process.spawn { replay.binary, "run", "-c", self.folder .. "/ananas.lua", cwd = self.folder } end
+
+function Case:outputs(n)
+    local found = {}
+    for _, r in ipairs(client.read(self.broker.bootstrap, { topic = self.out, count = n, timeout = n and 15 or 8, isolation = "read_committed" })) do
+        found[#found + 1] = replay.decode(r.value).n
+    end
+    table.sort(found)
+    return found
+end
+
+-- Runs until `n` outputs in all are committed, then ends in order.
+function Case:run_until(n)
+    local engine = self:start()
+    local found = process.eventually(30, function()
+        engine:pump(0)
+        return client.topics(self.broker.bootstrap)[self.out] and #self:outputs(n) >= n
+    end, 0.1)
+    assert.truthy(found, engine.err)
+    engine:signal "TERM"
+    local status = engine:wait(20)
+    assert.equal(0, status and status.code, engine.err)
+    return engine
+end
+
+function Case:refuses(...)
+    local engine = self:start()
+    local status = engine:wait(30)
+    assert.truthy(status, "still runs\n" .. engine.err)
+    assert.equal(1, status.code, engine.err)
+    for _, text in ipairs { ... } do assert.truthy(engine.err:find(text, 1, true), engine.err) end
+    return engine
+end
+
+local function numbers(n)
+    local list = {}
+    for i = 1, n do list[i] = i end
+    return list
+end
+
+describe("a bad situation", function()
+    it("the changelog was deleted", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        client.delete_topics(c.broker.bootstrap, { c.group .. "-changelog" })
+        process.sleep(0.5)
+        c:refuses("has no state for it (deleted?)", "kafka-consumer-groups --group " .. c.group .. " --delete")
+    end)
+
+    it("the changelog is deleted while it runs", function()
+        local c = case()
+        c:send(5)
+        local engine = c:start()
+        c:outputs(1)
+        assert(engine:expect("is active", 10))
+        process.eventually(10, function() return client.topics(c.broker.bootstrap)[c.out] and #c:outputs(5) == 5 end)
+        client.delete_topics(c.broker.bootstrap, { c.group .. "-changelog" })
+        process.sleep(0.5)
+        c:send(5)
+        local status = engine:wait(60)
+        assert.equal(1, status and status.code, engine.err)
+        assert.truthy(engine.err:find(c.group .. "-changelog", 1, true), engine.err)
+        assert.truthy(engine.err:find "deleted", engine.err)
+    end)
+
+    it("an operator rewound the group; moved back to where the state is, it goes on", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        client.commit(c.broker.bootstrap, c.group, { [c.input] = { [0] = 2 } })
+        c:refuses("somebody moved the offsets", "--to-offset 5")
+        client.commit(c.broker.bootstrap, c.group, { [c.input] = { [0] = 5 } })
+        c:send(3)
+        c:run_until(8)
+        assert.same(numbers(8), c:outputs())
+    end)
+
+    it("partitions are added between two runs: they are read from their beginning", function()
+        local c = case { source = [[ start = "earliest" ]] }
+        c:send(5)
+        c:run_until(5)
+        client.grow_topic(c.broker.bootstrap, c.input, 3)
+        process.sleep(0.5)
+        c:send(4, 2)
+        local engine = c:run_until(9)
+        assert.same(numbers(9), c:outputs())
+        assert.truthy(engine.err:find("new since the state was made", 1, true), engine.err)
+    end)
+
+    it("partitions are added while it runs: it notices by itself, and a restart agrees", function()
+        local c = case()
+        c:send(5)
+        local engine = c:start()
+        assert(engine:expect("is active", 15))
+        client.grow_topic(c.broker.bootstrap, c.input, 2)
+        process.sleep(0.5)
+        c:send(4, 1)
+        assert.same(numbers(9), c:outputs(9), engine.err)
+        engine:pump(0)
+        assert.truthy(engine.err:find("_in/1 was added", 1, true), engine.err)
+        engine:signal "KILL"
+        engine:wait(5)
+        c:send(2, 1)
+        c:run_until(11)
+        assert.same(numbers(11), c:outputs())
+    end)
+
+    it("state of a newer format", function()
+        local c = case()
+        c:send(2)
+        c:run_until(2)
+        local p = client.producer(c.broker.bootstrap, {})
+        p:send { topic = c.group .. "-changelog", partition = 0, key = "m", value = "\255\0\0\0\0\0\0" }
+        p:flush()
+        p:close()
+        c:refuses("written by a newer ananas", "Run the newer one")
+    end)
+
+    it("an output topic takes only smaller records", function()
+        local c = case()
+        client.create_topics(c.broker.bootstrap, { { name = c.out, config = { ["max.message.bytes"] = 2000 } } })
+        c:send(2, 0, ("x"):rep(5000))
+        c:refuses(c.out, "Message size too large", "Raise max.message.bytes of the topic")
+    end)
+
+    it("transaction.max.timeout.ms of the broker is below ours", function()
+        local c = case { kafka = [[ ["transaction.timeout.ms"] = "2000000" ]] }
+        c:refuses("transaction.max.timeout.ms", "lower the latter")
+    end)
+
+    it("the source's topic does not exist", function()
+        local c = case { no_input = true }
+        c:refuses(c.input .. '" does not exist', "Make it, or mend the name")
+    end)
+
+    it("no broker can be reached: one clear line, no busy loop, and SIGTERM ends it", function()
+        local c = case { bootstrap = "127.0.0.1:1" }
+        local engine = c:start()
+        process.sleep(8)
+        engine:pump(0)
+        local usage = engine:usage()
+        local _, lines = engine.err:gsub("\n", "")
+        assert.truthy(engine.err:find("no broker can be reached", 1, true), engine.err)
+        assert.is_true(lines <= 2, engine.err)
+        assert.is_true(usage.cpu < 1.5, usage.cpu .. " s of processor in 8 s")
+        engine:signal "TERM"
+        assert.truthy(engine:wait(10), "does not end")
+    end)
+end)

@@ -1,0 +1,111 @@
+-- What the packaging makes is whole: files where they belong, a program that runs from the package, a unit that systemd
+-- takes, and a sidecar whose configuration and rules pass the check.
+
+local ananas = require "tests.support.ananas"
+local process = require "tests.support.process"
+
+local folder
+
+local function read(path)
+    local file = assert(io.open(path, "rb"), path .. " is not there")
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+local function write(path, text)
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+local function run(command)
+    local r = process.run { "sh", "-euc", command, timeout = 120 }
+    assert.equal(0, r.code, r.out .. r.err)
+    return r.out
+end
+
+local function has(command) return process.run({ "sh", "-c", "command -v " .. command }).code == 0 end
+
+local function each_installed(root, check)
+    for _, path in ipairs { "usr/share/man/man1/ananas.1.gz", "usr/share/bash-completion/completions/ananas",
+        "usr/lib/systemd/system/ananas.service", "usr/share/doc/ananas/README.md" } do check(root .. "/" .. path) end
+end
+
+-- Texts of the blocks `name: |` of a YAML file.
+local function yaml_blocks(text)
+    local blocks, open = {}, nil
+    for line in text:gmatch "(.-)\n" do
+        local indent, name = line:match "^( *)([%w_.]+): |$"
+        if name then
+            open = { name = name, indent = #indent + 2 }
+            blocks[name] = ""
+        elseif open and (line == "" or line:match "^ *" and #line:match "^ *" >= open.indent) then
+            blocks[open.name] = blocks[open.name] .. line:sub(open.indent + 1) .. "\n"
+        else
+            open = nil
+        end
+    end
+    return blocks
+end
+
+describe("packaging", function()
+    before_each(function() folder = process.absolute(process.folder "packaging") end)
+    after_each(function() process.remove(folder) end)
+
+    it("install puts manual, completion, unit and documents in place, and takes them away again", function()
+        run(("packaging/install %s /usr %s"):format(folder, ananas.program))
+        each_installed(folder, read)
+        assert.matches("ExecStart=/usr/bin/ananas run", read(folder .. "/usr/lib/systemd/system/ananas.service"), 1, true)
+        run(("packaging/install --remove %s /usr"):format(folder))
+        assert.equal("", run("find " .. folder .. " -type f"))
+    end)
+
+    it("the manual and the completion name every command", function()
+        local man, completion = run(ananas.program .. " help man"), run(ananas.program .. " help bash")
+        for _, command in ipairs { "run", "check", "replay", "diff", "test", "demo", "version" } do
+            assert.matches("ananas " .. command, man, 1, true)
+            assert.matches("[' ]" .. command .. "[' ]", completion)
+        end
+        run(("%s help bash | bash -n"):format(ananas.program))
+        if has "man" and has "groff" then run(("%s help man | groff -man -Tutf8 -ww 2>&1 >/dev/null"):format(ananas.program)) end
+    end)
+
+    it("the Debian package unpacks to a program that runs", function()
+        if not (has "dpkg-deb" and has "dpkg-shlibdeps" and has "strip") then return pending "dpkg-dev is not installed" end
+        run(("packaging/deb 9.9.9 revision %s %s/out"):format(ananas.program, folder))
+        local package = run(("ls %s/out/*.deb"):format(folder)):match "[^\n]+"
+        run(("dpkg-deb -x %s %s/root"):format(package, folder))
+        each_installed(folder .. "/root", function(path) assert(io.open(path), path) end)
+        assert.matches("librdkafka1", run("dpkg-deb -f " .. package .. " Depends"), 1, true)
+        assert.matches("/etc/ananas/ananas.lua", run("dpkg-deb --ctrl-tarfile " .. package .. " | tar -xO ./conffiles"), 1, true)
+        if ananas.out == "build" then
+            assert.matches("^ananas %d", run(folder .. "/root/usr/bin/ananas version"))
+            run(("cd %s/root/etc/ananas && ../../usr/bin/ananas check"):format(folder))
+        end
+    end)
+
+    it("systemd takes the unit, and finds little exposed", function()
+        if not has "systemd-analyze" then return pending "systemd is not installed" end
+        run(("packaging/install '' %s/usr %s && install -D %s %s/usr/bin/ananas"):format(folder, ananas.program, ananas.program, folder))
+        local unit = folder .. "/usr/lib/systemd/system/ananas.service"
+        run("systemd-analyze verify --man=no " .. unit)
+        local score = run("systemd-analyze security --offline=yes " .. unit):match "exposure level for ananas.service: ([%d.]+)"
+        assert.is_true(tonumber(score) < 2, "exposure is " .. score)
+    end)
+
+    it("the sidecar's configuration and rules pass the check", function()
+        local blocks = yaml_blocks(read "packaging/sidecar.yaml")
+        run(("mkdir %s/rules"):format(folder))
+        write(folder .. "/rules/guessing.lua", blocks["guessing.lua"])
+        write(folder .. "/ananas.lua", (blocks["ananas.lua"]:gsub("/etc/ananas/rules", folder .. "/rules")))
+        local r = ananas.run { "check", "-c", folder .. "/ananas.lua", env = { ANANAS_TOKEN = "secret" }, timeout = 30 }
+        assert.equal(0, r.code, r.err)
+    end)
+
+    it("the Dockerfile installs what the build asks for", function()
+        local wanted = read ".ci/install":match 'build%) packages="([^"]+)"'
+        local dockerfile = read "packaging/Dockerfile"
+        for package in wanted:gmatch "%S+" do assert.matches(package, dockerfile, 1, true) end
+    end)
+end)
