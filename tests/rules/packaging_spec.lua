@@ -4,7 +4,7 @@
 local ananas = require "tests.support.ananas"
 local process = require "tests.support.process"
 
-local folder
+local folder, relative
 
 local function read(path)
     local file = assert(io.open(path, "rb"), path .. " is not there")
@@ -50,8 +50,11 @@ local function yaml_blocks(text)
 end
 
 describe("packaging", function()
-    before_each(function() folder = process.absolute(process.folder "packaging") end)
-    after_each(function() process.remove(folder) end)
+    before_each(function()
+        relative = process.folder "packaging"
+        folder = process.absolute(relative)
+    end)
+    after_each(function() process.remove(relative) end)
 
     it("install puts manual, completion, unit and documents in place, and takes them away again", function()
         run(("packaging/install %s /usr %s"):format(folder, ananas.program))
