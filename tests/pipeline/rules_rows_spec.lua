@@ -368,3 +368,76 @@ rule "r" { from = "s", to = "out", select = {
         end)
     end
 end)
+
+describe("metadata", function()
+    it("has the record's headers as an object", function()
+        local ran = replay.ok { rules = rule 'select = { "h", a = function(r) return r.h.a end }', config = [[
+source "s" { topic = "s", event_time = "ts", max_ahead = "none", metadata = { h = "headers" } }
+rules "rules"
+]], input = { '{"topic":"s","partition":0,"offset":1,"headers":["a","1","b","x y"],"payload":"{\\"ts\\":5}"}',
+            '{"topic":"s","partition":0,"offset":2,"payload":"{\\"ts\\":6}"}' } }
+        local one, two = ran:topic("out")[1].value, ran:topic("out")[2].value
+        assert.same({ a = "1", b = "x y" }, one.h)
+        assert.equal("1", one.a)
+        assert.equal(replay.null, two.a)
+    end)
+
+    it("takes the place of a member of the same name", function()
+        local ran = replay.ok { rules = rule 'select = { "ts" }', config = [[
+source "s" { topic = "s", event_time = "ts", max_ahead = "none", metadata = { ts = "timestamp" } }
+rules "rules"
+]], input = { { topic = "s", ts = 1659426822541, payload = '{"ts":5}' } } }
+        assert.same({ '{"ts":"2022-08-02T07:53:42.541Z"}' }, ran:payloads "out")
+        assert.equal(1659426822541, ran:topic("out")[1].ts)
+    end)
+end)
+
+describe("errors of a rule", function()
+    it("are all counted, and logged the first time and then now and then", function()
+        local input = {}
+        for i = 1, 2000 do input[i] = { ts = i } end
+        local _, ran = out(rule "where = function(r) return r.none > 3 end", input)
+        assert.equal(2000, ran.stats.rules.r.errors)
+        local _, lines = ran.stderr:gsub("rules%.lua:2:", "")
+        assert.is_true(lines >= 1 and lines <= 10, lines .. " lines")
+    end)
+
+    it("of odd values are errors too", function()
+        local got, ran = out(rule [[where = function(r) if r.id == 1 then error({}) elseif r.id == 2 then error(nil) elseif r.id == 3 then error() end return true end,
+            select = { "id" }]], payloads('{"ts":1,"id":1}', '{"ts":2,"id":2}', '{"ts":3,"id":3}', '{"ts":4,"id":4}'))
+        assert.same({ '{"id":4}' }, got)
+        assert.equal(3, ran.stats.rules.r.errors)
+    end)
+end)
+
+describe("a runaway", function()
+    local others = 'rule "ok" { from = "s", select = { "id" }, to = "out" }\n'
+
+    for name, body in pairs {
+        ["an endless loop"] = "while true do end", ["an endless loop that catches errors"] = "while true do pcall(error) end",
+        ["endless recursion through pcall"] = "local function f() return pcall(f) and pcall(f) end return f()",
+        ["a table that grows"] = "local t = {} for i = 1, 1e9 do t[i] = { i } end",
+        ["a string that doubles"] = "local s = 'x' for i = 1, 60 do s = s .. s end",
+        ["a pattern that explodes"] = "return (('a'):rep(40)):find(('a?'):rep(40) .. ('a'):rep(40) .. ('.-'):rep(20) .. 'b')",
+    } do
+        it(name .. " is stopped; the rule and those that read it are quarantined; the others do not notice", function()
+            local ran = replay.ok { rules = others ..
+                'rule "bad" { from = "s", to = "bad", where = function(r)\n if r.id == 3 then ' .. body .. " end return true end, select = { \"id\" } }\n" ..
+                'rule "below" { from = "bad", to = "below" }\n', input = payloads('{"ts":1,"id":1}', '{"ts":2,"id":2}', '{"ts":3,"id":3}',
+                    '{"ts":4,"id":4}', '{"ts":5,"id":5}'), env = { ANANAS_BATCH = 1 } }
+            assert.same({ 1, 2, 3, 4, 5 }, ran:column("out", "id"))
+            local bad = ran.stats.rules.bad
+            if bad.quarantined then
+                assert.same({ 1, 2 }, ran:column("bad", "id"))
+                assert.is_true(ran.stats.rules.below.quarantined)
+                assert.is_true(bad.skipped >= 2)
+                assert.truthy(ran.stderr:find('"bad"', 1, true), ran.stderr)
+            else
+                -- Ended by an error of its own (a stack overflow, a pattern too complex): an error like any other.
+                assert.equal(1, bad.errors)
+                assert.same({ 1, 2, 4, 5 }, ran:column("bad", "id"))
+            end
+            assert.is_false(ran.stats.rules.ok.quarantined)
+        end)
+    end
+end)
