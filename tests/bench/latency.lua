@@ -1,0 +1,56 @@
+-- Section e: how long an anomaly takes at a steady rate, how soon the first one comes after a start, and what waiting costs.
+
+local bench = require "tests.bench.bench"
+local client = require "tests.support.kafka_client"
+local inputs = require "tests.bench.inputs"
+local live = require "tests.bench.live"
+local process = require "tests.support.process"
+
+local rate, seconds = bench.number("RATE", 50000), bench.number("SECONDS", 10)
+local path = inputs.orders(100000)
+local latency = live.program "latency"
+
+local function committed(group, topic)
+    local sum = 0
+    for _, offset in pairs(client.committed(live.broker(), group, topic)) do sum = sum + math.max(0, offset) end
+    return sum
+end
+
+local function at_rate(delivery, target)
+    local prefix = "latency-" .. delivery .. "-"
+    local topic, output = prefix .. "in", prefix .. "pizza_stream_out_filter"
+    live.fill(topic, 1000, "none")
+    live.topic(output)
+    local child = live.start(live.deployment(prefix, topic, { delivery = delivery }))
+    assert(process.eventually(30, function() return committed(prefix, topic) >= 1000 end, 0.2), "run did not begin")
+    local said = bench.json(bench.run({ latency, live.broker(), topic, output, path, rate, seconds }).out)
+    child:signal "TERM"
+    local used = bench.finish(child)
+    bench.row("e", ("%s, %.0f orders/s: p50, p99, p99.9"):format(delivery:gsub("_", " "), said.rate),
+        ("%.1f, %.1f, %.1f ms"):format(said.p50, said.p99, said.p999), ("of %d, %.0f MB"):format(said.anomalies, used.peak / 1048576), target)
+end
+
+local function start_and_idle()
+    live.fill("idle-in", 1000, "none")
+    local firsts = {}
+    for i = 1, bench.runs do firsts[i] = live.run(("start-%d-"):format(i), "idle-in", 1000, { shadow = true }) end
+    bench.row("e", "start of the process to its first commit", ("%.2f s"):format(bench.median_of(firsts, "first")))
+    local child = live.start(live.deployment("idle-", "idle-in", {}))
+    assert(process.eventually(30, function() return committed("idle-", "idle-in") >= 1000 end, 0.2), "run did not begin")
+    process.sleep(7)
+    local before = child:usage()
+    process.sleep(10)
+    local after = child:usage()
+    child:signal "TERM"
+    bench.finish(child)
+    bench.row("e", "idle: resident memory", ("%.1f MB"):format(after.rss / 1048576), "", "<= 16 MB")
+    bench.row("e", "idle: processor", ("%.2f %% of a core"):format((after.cpu - before.cpu) * 10), "", "<= 0.5 %")
+end
+
+local ok, message = pcall(function()
+    start_and_idle()
+    at_rate("at_least_once", "p99 <= 15 ms")
+    at_rate("exactly_once", "p99 <= 150 ms")
+end)
+live.stop()
+if not ok then error(message, 0) end
