@@ -1,0 +1,230 @@
+-- What the engine answers over HTTP, asked with plain sockets, so that bad clients can be played as well.
+
+local ffi = require "ffi"
+local net = require "tests.support.net"
+local process = require "tests.support.process"
+local replay = require "tests.support.replay"
+
+local C = ffi.C
+local ROOT = replay.root
+
+-- A TCP connection to loopback: send, and read to the end or until `seconds` are over.
+local Client = {}
+Client.__index = Client
+local function connect(port)
+    local fd = C.socket(2, 1 + 524288, 0)
+    local to = ffi.new("struct net_address", { family = 2, port = C.htons(port), ip = C.htonl(0x7f000001) })
+    assert(C.connect(fd, to, 16) == 0, "cannot connect")
+    return setmetatable({ fd = fd, text = "", over = false }, Client)
+end
+function Client:send(text) C.write(self.fd, text, #text) return self end
+function Client:read(seconds, until_pattern)
+    local deadline, bytes = process.now() + seconds, ffi.new("char[65536]")
+    local fds = ffi.new("struct process_pollfd[1]", { { self.fd, 1, 0 } })
+    while not self.over and process.now() < deadline and not (until_pattern and self.text:find(until_pattern)) do
+        if C.poll(fds, 1, 50) > 0 then
+            local n = tonumber(C.read(self.fd, bytes, 65536))
+            if n <= 0 then self.over = true else self.text = self.text .. ffi.string(bytes, n) end
+        end
+    end
+    return self.text
+end
+function Client:close() C.close(self.fd) end
+
+local function ask(port, request, seconds)
+    local client = connect(port):send(request)
+    local text = client:read(seconds or 15)
+    client:close()
+    return { status = tonumber(text:match "^HTTP/1%.%d (%d+)"), head = text:match "^(.-)\r\n\r\n", body = text:match "\r\n\r\n(.*)$", text = text }
+end
+local function headers(o)
+    local out = {}
+    for name, value in pairs(o or {}) do out[#out + 1] = name .. ": " .. value .. "\r\n" end
+    return table.concat(out)
+end
+local function get(port, path, more)
+    more = more or {}
+    more.Host = more.Host or "localhost:" .. port
+    return ask(port, "GET " .. path .. " HTTP/1.1\r\nConnection: close\r\n" .. headers(more) .. "\r\n")
+end
+local function post(port, path, more)
+    more = more or {}
+    more.Host = more.Host or "localhost:" .. port
+    return ask(port, "POST " .. path .. " HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n" .. headers(more) .. "\r\n")
+end
+
+local function start(address, rules)
+    return process.spawn { replay.binary, "demo", "--rate", "300", "--rules", rules, "--http", address }
+end
+local function ready(port)
+    return process.eventually(30, function() return net.is_open(port) and get(port, "/readyz").status == 200 end, 0.2)
+end
+
+describe("HTTP", function()
+    local folder, rules, port, engine
+
+    setup(function()
+        folder = replay.folder()
+        rules = folder .. "/pizza.lua"
+        replay.write(rules, replay.read(ROOT .. "/rules/pizza.lua"))
+        port = net.free_port()
+        engine = start("127.0.0.1:" .. port, rules)
+        assert(ready(port), engine.err)
+    end)
+    teardown(function()
+        engine:signal("TERM")
+        local status = engine:wait(15)
+        replay.remove(folder)
+        assert(status and status.code == 0, engine.err)
+    end)
+
+    it("says that the loop turns", function() assert.equal(200, get(port, "/healthz").status) end)
+
+    it("has counters of every rule and partition, in the form promtool accepts where it is there", function()
+        local body
+        assert(process.eventually(15, function()   -- the broker has to be asked for the ends of partitions first
+            body = get(port, "/metrics").body
+            return body:find('ananas_partition_consumer_lag_records{source="pizzas",topic="pizzas",partition="2"} ', 1, true)
+        end, 0.2))
+        for _, rule in ipairs { "bad_toppings", "topping_rush", "topping_trend" } do
+            assert.truthy(body:find('ananas_rule_emitted_total{rule="' .. rule .. '"} ', 1, true), rule)
+        end
+        for partition = 0, 2 do
+            assert.truthy(body:find(('ananas_partition_consumer_lag_records{source="pizzas",topic="pizzas",partition="%d"} '):format(partition), 1, true))
+        end
+        local seen = {}
+        for line in body:gmatch "[^\n]+" do
+            local name, kind = line:match "^# TYPE (%S+) (%S+)"
+            if name then
+                assert.is_nil(seen[name], name .. " twice")
+                seen[name] = kind
+                assert.equal(kind == "counter", name:find "_total$" ~= nil, name)
+            elseif not line:find "^#" then
+                local sample = line:match "^([%w_]+)"
+                assert.truthy(seen[sample] or seen[sample:gsub("_bucket$", ""):gsub("_sum$", ""):gsub("_count$", "")], line)
+                assert.truthy(tonumber(line:match " (%S+)$"), line)
+            end
+        end
+        if process.run({ "sh", "-c", "command -v promtool" }).code == 0 then
+            replay.write(folder .. "/metrics", body)
+            local checked = process.run { "sh", "-c", "promtool check metrics < " .. replay.quote(folder .. "/metrics") }
+            assert.equal(0, checked.code, checked.out .. checked.err)
+        end
+    end)
+
+    it("says what a window waits for, and which partition holds it back", function()
+        local found
+        assert(process.eventually(10, function()
+            found = replay.decode(get(port, "/rules").body)
+            for _, r in ipairs(found.rules) do
+                if r.name == "topping_rush" and r.open_windows > 0 then
+                    found.rush = r
+                    return true
+                end
+            end
+        end, 0.2))
+        assert.equal("active", found.phase)
+        assert.equal("number", type(found.rush.next_window_end))
+        assert.truthy(found.rush.waits_for:find "the window fires when event time reaches .* and waits for pizzas/%d")
+        local held, holders = found.sources[1].held_back_by, 0
+        for _, p in ipairs(found.sources[1].partitions) do
+            if p.holds_back then
+                holders = holders + 1
+                assert.equal(held.partition, p.partition)
+            end
+        end
+        assert.equal(1, holders)
+    end)
+
+    it("shows anomalies as they are committed", function()
+        local client = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        local text = client:read(5, '"rule":"bad_toppings".-\n\n')
+        client:close()
+        assert.truthy(text:find("text/event-stream", 1, true))
+        local event = replay.decode(text:match "data: ({.-})\r?\n")
+        assert.truthy(event.rule and event.value and event.at, text)
+    end)
+
+    it("serves a page that runs nothing but its own script", function()
+        local page = get(port, "/")
+        local nonce = page.head:match "script%-src 'nonce%-(%x+)'"
+        assert.truthy(nonce and page.body:find('<script nonce="' .. nonce .. '"', 1, true))
+        assert.falsy(page.body:find "PAGE_NONCE")
+        assert.falsy(page.body:find "innerHTML" or page.body:find "src=" or page.body:find "href=")
+        assert.not_equal(nonce, get(port, "/").head:match "script%-src 'nonce%-(%x+)'")
+    end)
+
+    it("answers to local names only, and takes changes from no other page", function()
+        assert.equal(403, get(port, "/rules", { Host = "evil.example" }).status)
+        assert.equal(200, get(port, "/rules", { Host = "127.0.0.1:" .. port }).status)
+        assert.equal(403, post(port, "/-/reload", { Origin = "http://evil.example" }).status)
+        assert.equal(403, post(port, "/-/reload", { ["Sec-Fetch-Site"] = "cross-site" }).status)
+        assert.equal(405, get(port, "/-/reload").status)
+        assert.equal(405, post(port, "/rules").status)
+        assert.equal(404, get(port, "/etc/passwd").status)
+    end)
+
+    it("reloads on request and says what came of it", function()
+        local text = replay.read(rules)
+        replay.write(rules, text:gsub("nr_bad_items > 3", "nr_bad_items > 2"))
+        local answer = post(port, "/-/reload", { Origin = "http://localhost:" .. port })
+        assert.equal(200, answer.status, answer.text)
+        assert(process.eventually(5, function()
+            for _, r in ipairs(replay.decode(get(port, "/rules").body).rules) do
+                if r.name == "too_many_bad_toppings" and tostring(r.verdict):find "^kept" then return true end
+            end
+        end, 0.2))
+        replay.write(rules, text .. "\nrule 'broken' {")
+        answer = post(port, "/-/reload")
+        assert.equal(422, answer.status, answer.text)
+        assert.truthy(answer.body:find "pizza.lua:%d+", answer.body)
+        replay.write(rules, text)
+        assert.equal(200, post(port, "/-/reload").status)
+    end)
+
+    it("bounds bodies and heads, and survives nonsense", function()
+        assert.equal(413, ask(port, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n").status)
+        assert.truthy(({ [431] = 1, [414] = 1, [400] = 1 })[ask(port, "GET / HTTP/1.1\r\nHost: localhost\r\nX: " .. ("x"):rep(100000) .. "\r\n\r\n").status])
+        for _, request in ipairs { "\0\1\2\3\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", ("A"):rep(70000) } do ask(port, request, 0.5) end
+        assert.equal(200, get(port, "/healthz").status)
+    end)
+
+    it("goes on while two hundred clients hang", function()
+        local hanging = {}
+        for i = 1, 200 do hanging[i] = connect(port):send("GET /metrics HTTP/1.1\r\nHost: loc") end
+        local before = replay.decode((get(port, "/rules").body)).commits
+        process.sleep(0.5)
+        assert.is_true(replay.decode(get(port, "/rules").body).commits > before)
+        for _, client in ipairs(hanging) do client:close() end
+    end)
+
+    it("drops a reader of events that does not read, and nobody else notices", function()
+        local slow = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        process.sleep(1)
+        assert.equal(200, get(port, "/healthz").status)
+        slow:close()
+    end)
+
+    it("says so when the port is taken, with status 1", function()
+        local second = start("127.0.0.1:" .. port, rules)
+        assert.equal(1, second:wait(15).code)
+        assert.truthy(second.err:find("the address is in use", 1, true), second.err)
+    end)
+
+    it("listens on a socket with mode 0600, replaces a dead one, and leaves other files alone", function()
+        local path = folder .. "/http.sock"
+        for _ = 1, 2 do
+            local one = start("unix:" .. path, rules)
+            assert(process.eventually(15, function()
+                return process.run({ "sh", "-c", "stat -c '%a %F' " .. path }).out == "600 socket\n"
+            end, 0.1), one.err)
+            one:signal("KILL")
+            one:wait(5)
+        end
+        replay.write(folder .. "/file", "kept")
+        local other = start("unix:" .. folder .. "/file", rules)
+        assert.equal(1, other:wait(15).code)
+        assert.truthy(other.err:find("no socket", 1, true), other.err)
+        assert.equal("kept", replay.read(folder .. "/file"))
+    end)
+end)
