@@ -73,7 +73,7 @@ int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx,
     cp->task = task;
     cp->topic = changelog_topic(c);
     cp->transactional = c->delivery == DELIVERY_EXACTLY_ONCE;
-    char *id = mem_printf("%s-%d", conf_kafka_get(c, "transactional.id", c->group_id), task);
+    char *id = mem_printf("%s-%d", c->group_id, task);
     int rc = sink_kafka_open(&cp->sink, c, ctx, cp->transactional ? id : NULL, e);
     mem_free(id);
     if (rc == 0 && cp->transactional)

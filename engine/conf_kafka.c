@@ -132,6 +132,15 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     say(ctx, code == RD_KAFKA_RESP_ERR__FATAL ? LOG_ERROR : LOG_WARN, text);
 }
 
+/* Kafka hands the first tasks to the first members by name: with the time of its start in it the oldest stays active,
+ * and a process that joins moves nothing. */
+static int name_member(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
+    char *id = mem_printf("%s-%013lld", conf_kafka_get(c, "client.id", "ananas"), (long long)clock_wall(&clock_system).ms);
+    int rc = set(conf, "client.id", id, 0, e);
+    mem_free(id);
+    return rc;
+}
+
 int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_conf_t **out,
                error_t *e) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -145,6 +154,8 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
             rc = set(conf, c->kafka[i].name, c->kafka[i].value, c->kafka[i].secret, e);
     if (rc == 0)
         rc = set_all(conf, fixed, sizeof fixed / sizeof *fixed, role, e);
+    if (rc == 0 && role == KAFKA_MEMBER)
+        rc = name_member(conf, c, e);
     if (rc == 0 && transactional_id)
         rc = set(conf, "transactional.id", transactional_id, 0, e);
     if (rc) {

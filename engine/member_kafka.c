@@ -1,9 +1,12 @@
 #include "member_kafka.h"
 
+#include "clock.h"
 #include "mem.h"
 #include "topics_kafka.h"
 
-#define GONE_ASK_MS 2000
+#define GONE_ASK_MS 1000
+#define GONE_EVERY_MS 5000
+#define GONE_TIMES 3
 
 struct member {
     rd_kafka_t *rk;
@@ -12,6 +15,8 @@ struct member {
     char *topic;
     member_events_t events;
     int owns;
+    mono_t asked_at;             /* whether the topic is still there; only while nothing is owned */
+    int gone;                    /* how often in a row it was not */
 };
 
 /* librdkafka hands one opaque to all callbacks of a client: the context comes first, so both find what they need. */
@@ -54,6 +59,7 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     m->events = *events;
     m->group = c->group_id;
     m->topic = mem_strdup(topic);
+    m->asked_at = clock_mono(&clock_system);
     int rc = conf_kafka(c, KAFKA_MEMBER, NULL, &opaque->context, &conf, e);
     if (rc)
         goto fail;
@@ -83,9 +89,14 @@ fail:
     return rc;
 }
 
-/* Also said for a moment after it was made, while not every broker knows it. */
-static int topic_gone(const member_t *m, error_t *e) {
-    if (topics_partitions(m->rk, m->topic, GONE_ASK_MS, NULL) != 0)
+/* Not every broker knows a topic that was just made: one answer is not enough. */
+static int look_for_topic(member_t *m, error_t *e) {
+    mono_t now = clock_mono(&clock_system);
+    if (m->owns || mono_diff_ms(now, m->asked_at) < GONE_EVERY_MS)
+        return 0;
+    m->asked_at = now;
+    m->gone = topics_partitions(m->rk, m->topic, GONE_ASK_MS, NULL) == 0 ? m->gone + 1 : 0;
+    if (m->gone < GONE_TIMES)
         return 0;
     return error_set(e, ERR_INVALID,
                      "topic \"%s\", which holds the state, was deleted while running. To start over from the beginning: stop all members, "
@@ -96,13 +107,11 @@ static int topic_gone(const member_t *m, error_t *e) {
 int member_poll(member_t *m, error_t *e) {
     rd_kafka_message_t *msg = rd_kafka_consumer_poll(m->rk, 0);
     if (!msg)
-        return 0;
+        return look_for_topic(m, e);
     rd_kafka_resp_err_t err = msg->err;
     rd_kafka_message_destroy(msg);
     if (err == RD_KAFKA_RESP_ERR__FATAL || err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         return error_set(e, ERR_FENCED, "the group refused this member: %s", rd_kafka_err2str(err));
-    if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-        return topic_gone(m, e);
     if (err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
         return error_set(e, ERR_KAFKA, "may not join the group: %s", rd_kafka_err2str(err));
     return 0;

@@ -137,9 +137,9 @@ static int has_rival(run_t *r, error_t *e) {
     if (!r->owns || ++r->fenced < FENCED_TIMES)
         return 0;
     return error_set(e, ERR_INVALID,
-                     "another process, not of this group or not seen by it, keeps taking over the transactional id of this one (\"%s\" "
-                     "with the task's number). Give each group a group.id and a transactional.id of its own in kafka{}",
-                     conf_kafka_get(r->o->config, "transactional.id", r->o->config->group_id));
+                     "a process that is no member of this group keeps taking over the transactional id \"%s-0\", which is this group's. "
+                     "Stop it, or give this group another group.id",
+                     r->o->config->group_id);
 }
 
 /* Anything indefinite: throw away what this process holds and restore. Only a person can mend ERR_INVALID. */

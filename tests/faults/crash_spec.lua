@@ -19,6 +19,7 @@ end
 local function finish(run, seconds)
     run:write()
     local engine = run:start()
+    assert(engine:expect("is active", 20))
     local read = process.eventually(seconds or 60, function() engine:pump(0) return not engine:alive() or run:caught_up() end, 0.3)
     engine:signal "TERM"
     local status = engine:wait(20)
@@ -66,7 +67,7 @@ describe("killed at every point of a commit, seed " .. seed, function()
     setup(function() math.randomseed(tonumber(seed)) end)
 
     it("commits exactly what an uninterrupted run does, and leaves nothing behind", function()
-        local run = pizza_run.new { name = "points", orders = long and 60000 or 4000, seed = seed, portions = true, kafka = QUICK,
+        local run = pizza_run.new { name = "points", orders = long and 60000 or 4000, seed = seed, portions = true, tidy = true, kafka = QUICK,
             commit_interval = "20ms" }
         each_point(run, POINTS, long and 5 or 1)
         finish(run)
@@ -76,7 +77,7 @@ describe("killed at every point of a commit, seed " .. seed, function()
     end)
 
     it("doubles output where exactly_once is switched off: the fault bites", function()
-        local run = pizza_run.new { name = "bites", orders = 3000, seed = seed, portions = true, kafka = QUICK, delivery = "at_least_once",
+        local run = pizza_run.new { name = "bites", orders = 3000, seed = seed, portions = true, tidy = true, kafka = QUICK, delivery = "at_least_once",
             commit_interval = "20ms" }
         each_point(run, { "state-flushed", "entries-written", "begun" }, 2)
         finish(run)
@@ -90,7 +91,7 @@ describe("a commit that fails, seed " .. seed, function()
     for _, action in ipairs { "abort", "lost" } do
         it((action == "abort" and "refused by the broker" or "of which no answer came") .. ", again and again: nothing is lost or doubled",
             function()
-                local run = pizza_run.new { name = action, orders = long and 30000 or 3000, seed = seed, portions = true, kafka = QUICK,
+                local run = pizza_run.new { name = action, orders = long and 30000 or 3000, seed = seed, portions = true, tidy = true, kafka = QUICK,
                     commit_interval = "20ms" }
                 local engine = run:start({ ANANAS_FAILPOINT = (action == "abort" and "meta-written" or "committed") .. ":3:" .. action }, "faults")
                 for _ = 1, 6 do
@@ -114,7 +115,7 @@ if not long then return end
 
 describe("killed at 50 random moments, seed " .. seed, function()
     it("200,000 orders come out as from an uninterrupted run", function()
-        local run = pizza_run.new { name = "moments", orders = tonumber(os.getenv "ORDERS") or 200000, seed = seed, portions = true,
+        local run = pizza_run.new { name = "moments", orders = tonumber(os.getenv "ORDERS") or 200000, seed = seed, portions = true, tidy = true,
             kafka = QUICK }
         for _ = 1, 50 do
             run:write(math.floor(#run.list / 52))
@@ -132,7 +133,7 @@ end)
 
 describe("restored again and again in one process, seed " .. seed, function()
     it("memory and descriptors stay flat", function()
-        local run = pizza_run.new { name = "flat", orders = 30000, seed = seed, portions = true, kafka = QUICK, commit_interval = "20ms" }
+        local run = pizza_run.new { name = "flat", orders = 30000, seed = seed, portions = true, tidy = true, kafka = QUICK, commit_interval = "20ms" }
         local engine = run:start({ ANANAS_FAILPOINT = "committed:2:lost" }, "faults")
         local before
         for round = 1, 60 do

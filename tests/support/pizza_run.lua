@@ -8,7 +8,7 @@
 --   run:close()
 --
 -- With `portions = true` nothing is written at first: run:write(n) writes the next n orders, run:write() all that is left.
--- Options: delivery, commit_interval, kafka (text of more properties), settings (text of more configuration), broker.
+-- `tidy = true` leaves late and bad orders out: what is late depends on when who writes what. Options: delivery, commit_interval, kafka (text of more properties), settings (text of more configuration), broker.
 -- run:start(env, "faults") starts the program that has failpoints.
 --
 -- After the orders each partition gets one empty order an hour later, so that every window closes without a flush.
@@ -43,9 +43,9 @@ delivery "%s"
 ]]
 
 -- The orders, as records to write and as the reference's input.
-local function make_orders(run, orders, seed)
-    local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s > orders.jsonl"):format(
-        replay.quote(replay.root), orders, seed))
+local function make_orders(run, orders, seed, tidy)
+    local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s %s > orders.jsonl"):format(
+        replay.quote(replay.root), orders, seed, tidy and "--tidy" or ""))
     assert(made.status == 0, made.stderr)
     local out, last = assert(io.open(run.folder .. "/input.jsonl", "w")), 0
     local list = {}
@@ -88,7 +88,7 @@ function M.new(o)
     replay.write(run.folder .. "/ananas.lua", config:format(run.broker.bootstrap, run.group, o.kafka or "", run.topic,
         o.commit_interval or "100ms", o.delivery or "exactly_once", o.settings or ""))
     client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = 3 } })
-    make_orders(run, o.orders or 20000, o.seed or "1")
+    make_orders(run, o.orders or 20000, o.seed or "1", o.tidy)
     if not o.portions then run:write() end
     run.expected = {}
     for line in io.lines(run.folder .. "/expected.jsonl") do
