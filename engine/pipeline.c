@@ -137,17 +137,48 @@ static batch_t *unnest_all(const rule_t *rule, step_t *s, const batch_t *in, con
     return b;
 }
 
-static int keep_where(const rule_t *rule, step_t *s, batch_t **b) {
-    if (rule->where == FN_NONE || (*b)->n == 0)
+int pipeline_begins_alike(const plan_t *plan, const rule_t *a, const rule_t *b) {
+    if (a->n_from != 1 || b->n_from != 1 || a->from->is_rule != b->from->is_rule || a->from->index != b->from->index ||
+        a->n_unnest != b->n_unnest || (a->where == FN_NONE) != (b->where == FN_NONE) ||
+        memcmp(a->where_hash, b->where_hash, sizeof a->where_hash) != 0)
         return 0;
-    uint8_t *pass = arena_array(s->arena, uint8_t, (*b)->n);
+    if (a->where != FN_NONE && !(plan->fns[a->where].memo_column && plan->fns[b->where].memo_column))
+        return 0;
+    for (uint32_t i = 0; i < a->n_unnest; i++)
+        if (strcmp(a->unnest[i].text, b->unnest[i].text) != 0 || strcmp(a->unnest[i].alias, b->unnest[i].alias) != 0)
+            return 0;
+    return a->n_unnest > 0 || a->where != FN_NONE;
+}
+
+static int make_prefix(pipeline_t *p, step_t *s) {
+    const rule_t *rule = p->rule;
+    prefix_t *x = &p->prefix;
+    if (rule->where == FN_NONE || x->unnested->n == 0) {
+        x->ready = 1;
+        return 0;
+    }
+    uint8_t *pass = arena_array(s->arena, uint8_t, x->unnested->n);
     eval_errors_t errors = {0};
-    int rc = script_where(s->script, rule->where, *b, pass, &errors);
+    int rc = script_where(s->script, rule->where, x->unnested, pass, &errors);
     if (rc)
         return rc;
-    step_errors(s, rule, rule->where, *b, &errors);
-    *b = batch_filter(s->arena, *b, pass);
+    step_errors(s, rule, rule->where, x->unnested, &errors);
+    x->kept = batch_filter(s->arena, x->unnested, pass);
+    x->ready = errors.count == 0; /* errors are each rule's own to count and to tell */
     return 0;
+}
+
+static int take_prefix(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast) {
+    const prefix_t *known = p->twin ? &p->twin->prefix : NULL;
+    if (known && known->ready && known->in == in->batch && known->fast == fast) {
+        p->prefix = *known;
+        p->stats.rows_in += known->unnested->n;
+        return 0;
+    }
+    batch_t *rows = unnest_all(p->rule, s, in->batch, fast);
+    p->prefix = (prefix_t){in->batch, fast, rows, rows, 0};
+    p->stats.rows_in += rows->n;
+    return make_prefix(p, s);
 }
 
 static int operate(pipeline_t *p, step_t *s, const stream_t *in, result_t *out) {
@@ -226,11 +257,10 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
         let_go(p, s, in);
     keep_watermark(p, in);
     stream_t rows = *in;
-    rows.batch = unnest_all(rule, s, in->batch, fast);
-    p->stats.rows_in += rows.batch->n;
-    int rc = keep_where(rule, s, &rows.batch);
+    int rc = take_prefix(p, s, in, fast);
     if (rc)
         return rc;
+    rows.batch = p->prefix.kept;
     result_t result, selected, *left = arena_array(s->arena, result_t, p->n_leaving + 1);
     for (size_t i = 0; i < p->n_leaving; i++) {
         leaving_run(&p->leaving[i], s, &rows, o, &left[i]);
@@ -256,6 +286,7 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
 }
 
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
+    p->prefix.ready = 0;
     p->stats.skipped += in->batch->n;
     keep_watermark(p, in);
     p->out = *in;

@@ -12,8 +12,18 @@
 #include "process.h"
 #include "select.h"
 
+/* What unnest and where made of one step's input. A rule with the same ones over the same rows takes it as it is. */
+typedef struct prefix {
+    const batch_t *in;
+    const unnested_t *fast;
+    batch_t *unnested, *kept;
+    int ready;                   /* made in this step, and nothing failed on the way */
+} prefix_t;
+
 typedef struct pipeline {
     const rule_t *rule;
+    const struct pipeline *twin; /* one that runs before it and begins in the same way, or NULL; borrowed */
+    prefix_t prefix;
     names_t in_extras;           /* columns of its input rows beside the record's members, see select.h */
     names_t extras;              /* the same of its output rows */
     select_t *select;
@@ -34,6 +44,8 @@ typedef struct pipeline {
 /* in_extras: borrowed strings in a list of the pipeline's own. */
 void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin);
 void pipeline_fini(pipeline_t *p);
+/* Whether b, run after a, may take what a's unnest and where made: same inputs, paths and condition, and that one pure. */
+int pipeline_begins_alike(const plan_t *plan, const rule_t *a, const rule_t *b);
 /* The version that p is takes over the windows' future from `old` of generation g, whose windows close under its own code. */
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
 /* Versions that were leaving go on leaving. */

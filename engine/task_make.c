@@ -154,6 +154,9 @@ static void pipeline_make(task_t *t, uint32_t i, etime_t begin) {
     pipeline_t *p = &t->pipelines[i];
     names_t extras = input_extras(t, rule);
     pipeline_init(p, rule, t->store, extras, begin);
+    for (uint32_t k = 0; k < i && !p->twin; k++)
+        if (pipeline_begins_alike(task_rules(t), &task_rules(t)->rules[k], rule))
+            p->twin = &t->pipelines[k];
     t->extras[i] = p->in_extras;
     mem_free(extras.at);
     for (uint32_t k = 0; k < rule->n_from; k++) {
