@@ -106,6 +106,18 @@ describe("packaging", function()
         assert.equal(0, r.code, r.err)
     end)
 
+    it("alerts and dashboard ask for metrics that there are", function()
+        local known = read "engine/metrics.c"
+        for _, path in ipairs { "packaging/alerts.yml", "packaging/alerts_test.yml", "packaging/dashboard.json" } do
+            for name in read(path):gmatch "%f[%w_]ananas_[%w_]+" do
+                local base = name:gsub("_bucket$", "")
+                assert.matches('"' .. base .. '"', (known:gsub("\"(ananas_[%w_]+)[\\ {]", "\"%1\" ")), 1, true)
+            end
+        end
+        assert.is_table(require "dkjson".decode(read "packaging/dashboard.json"))
+        if has "promtool" then run "promtool check rules packaging/alerts.yml && promtool test rules packaging/alerts_test.yml" end
+    end)
+
     it("the Dockerfile installs what the build asks for", function()
         local wanted = read ".ci/install":match 'build%) packages="([^"]+)"'
         local dockerfile = read "packaging/Dockerfile"
