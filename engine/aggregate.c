@@ -567,24 +567,28 @@ static uint64_t count_over(const agg_context_t *c, uint32_t i, const uint32_t *r
     return total;
 }
 
+int aggregate_one_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n,
+                       cell_t *out) {
+    switch (a->specs[i].kind) {
+    case AGG_COUNT_ALL: *out = cell_int(n); break;
+    case AGG_COUNT: *out = cell_int((int64_t)count_over(c, i, rows, n)); break;
+    case AGG_SUM:
+    case AGG_AVG: *out = total_over(a, c, i, rows, n); break;
+    case AGG_COUNT_DISTINCT:
+    case AGG_QUANTILE: *out = sketch_over(a, c, i, rows, n); break;
+    case AGG_LISTAGG: *out = list_over(a, c, i, rows, n); break;
+    case AGG_FOLD:
+        return script_fold(c->script, a->specs[i].fold, batch_select(c->arena, c->rows, rows, n), c->arena, out,
+                           &c->errors[i]);
+    default: *out = pick_over(a, c, i, rows, n);
+    }
+    return 0;
+}
+
 int aggregate_over(aggregate_t *a, const agg_context_t *c, const uint32_t *rows, uint32_t n, cell_t *out) {
     int status = 0;
-    for (uint32_t i = 0; i < a->n && status == 0; i++) {
-        switch (a->specs[i].kind) {
-        case AGG_COUNT_ALL: out[i] = cell_int(n); break;
-        case AGG_COUNT: out[i] = cell_int((int64_t)count_over(c, i, rows, n)); break;
-        case AGG_SUM:
-        case AGG_AVG: out[i] = total_over(a, c, i, rows, n); break;
-        case AGG_COUNT_DISTINCT:
-        case AGG_QUANTILE: out[i] = sketch_over(a, c, i, rows, n); break;
-        case AGG_LISTAGG: out[i] = list_over(a, c, i, rows, n); break;
-        case AGG_FOLD:
-            status = script_fold(c->script, a->specs[i].fold, batch_select(c->arena, c->rows, rows, n), c->arena,
-                                 &out[i], &c->errors[i]);
-            break;
-        default: out[i] = pick_over(a, c, i, rows, n);
-        }
-    }
+    for (uint32_t i = 0; i < a->n && status == 0; i++)
+        status = aggregate_one_over(a, c, i, rows, n, &out[i]);
     if (status == 0 && a->provenance)
         out[a->n] = positions_over(a, c, rows, n);
     return status;

@@ -52,4 +52,6 @@ void aggregate_drop(const aggregate_t *a, const char *state, rowlog_chunks_t *ch
 int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, cell_t *out);
 /* The same for a group whose rows are all here, in order, without any state. */
 int aggregate_over(aggregate_t *a, const agg_context_t *c, const uint32_t *rows, uint32_t n, cell_t *out);
+int aggregate_one_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n,
+                       cell_t *out);
 #endif

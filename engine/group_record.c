@@ -7,16 +7,39 @@ typedef struct record_group {
     slice_t key;
     uint32_t *rows;
     uint32_t n, cap;
+    uint32_t sub, set; /* number inside the record; what is ranked together */
 } record_group_t;
 
-static int emit_group(group_pass_t *p, const uint32_t *rows, uint32_t n, uint32_t sub, uint32_t set) {
+typedef struct record_groups { /* of all records of the step, in order */
+    record_group_t *at;
+    uint32_t n, cap;
+} record_groups_t;
+
+static record_group_t *append(arena_t *a, record_groups_t *all) {
+    if (all->n == all->cap) {
+        uint32_t cap = all->cap ? all->cap * 2 : 256;
+        record_group_t *at = arena_array(a, record_group_t, cap);
+        if (all->n)
+            memcpy(at, all->at, sizeof *at * all->n);
+        all->at = at;
+        all->cap = cap;
+    }
+    return &all->at[all->n++];
+}
+
+static cell_t group_cell(const group_pass_t *p, uint32_t i, const record_group_t *g) {
+    return p->by[i].cells[p->by[i].map[g->rows[0]]];
+}
+
+static int emit_group(group_pass_t *p, const record_group_t *g) {
     const rule_t *rule = p->g->rule;
     cell_t *cells;
-    candidate_t *c = outcome_add(&p->outcome, OUTCOME_CLOSE, NULL, batch_origin(p->context.rows, rows[0]), sub, &cells);
-    c->set = set;
+    candidate_t *c =
+        outcome_add(&p->outcome, OUTCOME_CLOSE, NULL, batch_origin(p->context.rows, g->rows[0]), g->sub, &cells);
+    c->set = g->set;
     for (uint32_t i = 0; i < rule->group_by.n; i++)
-        cells[i] = p->by[i].cells[p->by[i].map[rows[0]]];
-    return aggregate_over(p->g->aggregate, &p->context, rows, n, cells + rule->group_by.n);
+        cells[i] = group_cell(p, i, g);
+    return aggregate_over(p->g->aggregate, &p->context, g->rows, g->n, cells + rule->group_by.n);
 }
 
 static int compare_groups(const void *a, const void *b) {
@@ -38,7 +61,7 @@ static void add_row(arena_t *a, record_group_t *g, uint32_t row) {
 }
 
 /* Several groups: told apart by key, emitted in its order. */
-static int many_groups(group_pass_t *p, const uint32_t *rows, uint32_t n, uint32_t set) {
+static void many_groups(group_pass_t *p, const uint32_t *rows, uint32_t n, uint32_t set, record_groups_t *all) {
     arena_t *a = p->s->arena;
     record_group_t *groups = arena_array(a, record_group_t, n);
     uint32_t n_groups = 0;
@@ -50,17 +73,17 @@ static int many_groups(group_pass_t *p, const uint32_t *rows, uint32_t n, uint32
         record_group_t *g = map_get(&by_key, p->g->key.s, p->g->key.len);
         if (!g) {
             g = &groups[n_groups++];
-            *g = (record_group_t){.key = {arena_dup(a, p->g->key.s, p->g->key.len), p->g->key.len}};
+            *g = (record_group_t){.key = {arena_dup(a, p->g->key.s, p->g->key.len), p->g->key.len}, .set = set};
             map_put(&by_key, g->key.s, g->key.len, g);
         }
         add_row(a, g, rows[i]);
     }
     map_fini(&by_key);
     qsort(groups, n_groups, sizeof *groups, compare_groups);
-    int status = 0;
-    for (uint32_t i = 0; i < n_groups && status == 0; i++)
-        status = emit_group(p, groups[i].rows, groups[i].n, i, set);
-    return status;
+    for (uint32_t i = 0; i < n_groups; i++) {
+        groups[i].sub = i;
+        *append(a, all) = groups[i];
+    }
 }
 
 /* Rows of one record stand in order as they come, but where several rules hand them on: then by number inside it. */
@@ -73,11 +96,10 @@ static void put_in_order(const batch_t *b, uint32_t *rows, uint32_t n) {
         }
 }
 
-int group_record_rows(group_pass_t *p) {
+static void collect(group_pass_t *p, record_groups_t *all) {
     const batch_t *b = p->context.rows;
     uint32_t *rows = arena_array(p->s->arena, uint32_t, b->n);
-    int status = 0;
-    for (uint32_t from = 0, to; from < b->n && status == 0; from = to) {
+    for (uint32_t from = 0, to; from < b->n; from = to) {
         uint32_t tick = batch_origin(b, from)->tick;
         int one_group = 1, one_origin = 1;
         for (to = from; to < b->n && batch_origin(b, to)->tick == tick; to++) {
@@ -88,8 +110,90 @@ int group_record_rows(group_pass_t *p) {
         if (!one_origin)
             put_in_order(b, rows + from, to - from);
         uint32_t set = p->g->rule->top_n > 0 ? outcome_new_set(&p->outcome) : 0;
-        status =
-            one_group ? emit_group(p, rows + from, to - from, 0, set) : many_groups(p, rows + from, to - from, set);
+        if (one_group)
+            *append(p->s->arena, all) = (record_group_t){.rows = rows + from, .n = to - from, .set = set};
+        else
+            many_groups(p, rows + from, to - from, set, all);
     }
+}
+
+/* The groups as rows of the one column that `having` reads. */
+static int judged_column(group_pass_t *p, const record_groups_t *all, const char *name, batch_t *b) {
+    const rule_t *rule = p->g->rule;
+    arena_t *a = p->s->arena;
+    cell_t *cells = arena_array(a, cell_t, all->n);
+    uint32_t *origin = arena_array(a, uint32_t, all->n);
+    int by = names_index(&rule->group_by, name), status = 0;
+    uint32_t agg = 0;
+    while (agg < rule->n_aggs && strcmp(rule->aggs[agg].name, name) != 0)
+        agg++;
+    for (uint32_t i = 0; i < all->n && status == 0; i++) {
+        const record_group_t *g = &all->at[i];
+        origin[i] = p->context.rows->origin[g->rows[0]];
+        if (by >= 0)
+            cells[i] = group_cell(p, (uint32_t)by, g);
+        else if (agg < rule->n_aggs)
+            status = aggregate_one_over(p->g->aggregate, &p->context, agg, g->rows, g->n, &cells[i]);
+        else
+            cells[i] = cell_null();
+    }
+    column_t *column = arena_array(a, column_t, 1);
+    *column = (column_t){cells, batch_iota(a, all->n)};
+    const char **names = arena_array(a, const char *, 1);
+    names[0] = name;
+    *b = (batch_t){.n = all->n,
+                   .n_origins = p->context.rows->n_origins,
+                   .n_columns = 1,
+                   .origin = origin,
+                   .sub = origin,
+                   .origins = p->context.rows->origins,
+                   .columns = column,
+                   .names = names};
+    return status;
+}
+
+/* Leaving it out must not hide what it would have complained about. */
+static int may_complain(agg_kind_t kind) {
+    return kind == AGG_SUM || kind == AGG_AVG || kind == AGG_QUANTILE || kind == AGG_FOLD;
+}
+
+/* The one column that decides over groups, where the others need not be worked out for those that do not pass; or NULL. */
+static const char *deciding_column(const group_pass_t *p) {
+    const rule_t *rule = p->g->rule;
+    if (rule->having == FN_NONE || rule->n_aggs == 0)
+        return NULL;
+    for (uint32_t i = 0; i < rule->n_aggs; i++)
+        if (may_complain(rule->aggs[i].kind))
+            return NULL;
+    return script_memo_column(p->s->script, rule->having);
+}
+
+/* *pass stays NULL where all groups have to be worked out first. */
+static int judge(group_pass_t *p, const record_groups_t *all, uint8_t **pass) {
+    const rule_t *rule = p->g->rule;
+    const char *column = all->n ? deciding_column(p) : NULL;
+    if (!column)
+        return 0;
+    batch_t b;
+    int status = judged_column(p, all, column, &b);
+    if (status)
+        return status;
+    eval_errors_t errors = {0};
+    *pass = arena_array(p->s->arena, uint8_t, all->n);
+    status = script_where(p->s->script, rule->having, &b, *pass, &errors);
+    if (status == 0)
+        step_errors(p->s, rule, rule->having, &b, &errors);
+    p->outcome.judged = 1;
+    return status;
+}
+
+int group_record_rows(group_pass_t *p) {
+    record_groups_t all = {0};
+    uint8_t *pass = NULL;
+    collect(p, &all);
+    int status = judge(p, &all, &pass);
+    for (uint32_t i = 0; i < all.n && status == 0; i++)
+        if (!pass || pass[i])
+            status = emit_group(p, &all.at[i]);
     return status;
 }

@@ -99,7 +99,7 @@ static batch_t *batch_of(const outcome_t *o) {
 /* Rows that only serve a tombstone are not asked. */
 static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *pass) {
     memset(pass, 1, b->n);
-    if (o->rule->having == FN_NONE || b->n == 0)
+    if (o->rule->having == FN_NONE || o->judged || b->n == 0)
         return 0;
     uint32_t *asked = arena_array(o->arena, uint32_t, b->n), n = 0;
     for (size_t i = 0; i < o->n; i++)

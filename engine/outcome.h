@@ -52,6 +52,7 @@ typedef struct outcome {
     uint32_t *subs;
     uint32_t n_rows, cap_rows;
     uint32_t sets;
+    int judged; /* `having` was asked already: all candidates stand */
 } outcome_t;
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);

@@ -75,6 +75,8 @@ typedef struct eval_errors {
 
 /* pass[i] = 1 where fn(row i) is neither nil nor false. Functions with a memo column are asked once per symbol. */
 int script_where(script_t *s, fn_t fn, const batch_t *rows, uint8_t *pass, eval_errors_t *errors);
+/* The one column that a pure function reads, or NULL: its rows need no other to be asked. */
+const char *script_memo_column(script_t *s, fn_t fn);
 /* out[i] = fn(row i) as a cell; strings and JSON live in the arena; timestamp(v) gives CELL_TIME. */
 int script_map(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, cell_t *out, eval_errors_t *errors);
 /* out[i] = JSON object text of the table that fn(row i) returned (members sorted by name, nil omitted, timestamps in

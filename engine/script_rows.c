@@ -185,6 +185,8 @@ static int where_memo(script_t *s, script_fn_t *f, fn_t fn, const batch_t *rows,
     return 0;
 }
 
+const char *script_memo_column(script_t *s, fn_t fn) { return script_fn(s, fn)->memo_column; }
+
 int script_where(script_t *s, fn_t fn, const batch_t *rows, uint8_t *pass, eval_errors_t *errors) {
     *errors = (eval_errors_t){0};
     if (rows->n == 0)

@@ -88,9 +88,9 @@ function uses.analyse(desc, settings)
         if read.returns_row and gives_value(entry.what) then read.all = true end
         check_names(desc, entry, read, settings.faults)
         local one = next(read.columns)
-        if entry.what == "where" and read.pure and not read.all and one and next(read.columns, one) == nil
-            and next(read.facts) == nil then
-            desc.memo.where = one
+        if (entry.what == "where" or entry.what == "having") and read.pure and not read.all and one
+            and next(read.columns, one) == nil and next(read.facts) == nil then
+            desc.memo[entry.what] = one
         end
         if entry.what:match("^define%.") and (read.history or read.all) then desc.history_free = false end
         desc.reads[entry.what] = read

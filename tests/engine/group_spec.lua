@@ -150,6 +150,32 @@ describe("group: record windows", function()
     end)
 end)
 
+describe("group: having over the groups of a record", function()
+    local rows = require "tests.support.rows"
+
+    it("gives the same whether one column decides or all are worked out first (500 cases)", function()
+        math.randomseed(SEED)
+        local script = assert(rows.open())
+        local text = "return function(g) return g.n %% %d == 1 end"
+        for case = 1, 500 do
+            local events, modulo = {}, math.random(2, 3)
+            for i = 1, math.random(0, 12) do
+                events[i] = { time = i, offset = i, k = math.random(1, 2), v = math.random() < 0.8 and math.random(1, 3) or nil,
+                              same_tick = i > 1 and math.random() < 0.6 }
+            end
+            local list = {}
+            for i, memo in ipairs { false, "n" } do
+                local g = group_engine.new { window = { kind = "record" }, group_by = { "k" }, provenance = true, aggregates = {
+                    n = { kind = "count", column = "v" }, l = { kind = "listagg", column = "v" } },
+                    having = assert(rows.fn(script, text:format(modulo), memo or nil)) }
+                g.script = script
+                list[i] = g:run(events)
+            end
+            assert.same(list[1], list[2], "seed " .. SEED .. " case " .. case)
+        end
+    end)
+end)
+
 describe("group: top", function()
     it("emits the first groups of a window by rank, equal ones by key", function()
         local g = group_engine.new { window = tumble(10), group_by = { "k" }, aggregates = count(), top = { n = 2, by = "n", desc = true } }
