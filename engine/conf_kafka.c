@@ -114,7 +114,9 @@ static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char 
     kafka_context_t *ctx = rk ? rd_kafka_opaque(rk) : NULL;
     if (!ctx || strcmp(fac, "FAIL") == 0 || strcmp(fac, "ERROR") == 0) /* errors come through on_error, in words */
         return;
-    log_say(ctx->log, level <= 3 ? LOG_WARN : LOG_DEBUG, "kafka", "%s: %s", fac, text);
+    /* What becomes of a transaction is said once, by the engine. */
+    int again = strcmp(fac, "TXNERR") == 0 || strcmp(fac, "ADDPARTS") == 0 || strcmp(fac, "FATAL") == 0;
+    log_say(ctx->log, level <= 3 && !again ? LOG_WARN : LOG_DEBUG, "kafka", "%s: %s", fac, text);
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque) {

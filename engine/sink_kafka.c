@@ -90,8 +90,8 @@ static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slic
         if (!err)
             return 0;
         rd_kafka_resp_err_t code = rd_kafka_error_code(err);
-        int aborted = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__STATE;
-        int rc = error_set(e, aborted ? ERR_ABORTED : for_good(code) ? ERR_INVALID : ERR_KAFKA, "cannot write to topic \"%s\": %s%s",
+        int fatal = rd_kafka_fatal_error(s->rk, NULL, 0) != 0, aborted = code == RD_KAFKA_RESP_ERR__STATE;
+        int rc = error_set(e, fatal ? ERR_FENCED : aborted ? ERR_ABORTED : for_good(code) ? ERR_INVALID : ERR_KAFKA, "cannot write to topic \"%s\": %s%s",
                            rd_kafka_topic_name(t), rd_kafka_error_string(err), advice(code));
         rd_kafka_error_destroy(err);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
