@@ -15,16 +15,16 @@
 
 typedef struct partition {
     position_t at;
-    rd_kafka_queue_t *queue;     /* its own, so that partitions can be read in step */
-    rd_kafka_message_t **ready;  /* fetched, not given out yet: [next_ready, n_ready) */
+    rd_kafka_queue_t *queue;    /* its own, so that partitions can be read in step */
+    rd_kafka_message_t **ready; /* fetched, not given out yet: [next_ready, n_ready) */
     size_t next_ready, n_ready;
-    mono_t missing_since;        /* there is more on the broker, but nothing here yet; ns == 0: not so */
-    int64_t head;                /* timestamp of the next record ready */
+    mono_t missing_since; /* there is more on the broker, but nothing here yet; ns == 0: not so */
+    int64_t head;         /* timestamp of the next record ready */
     int at_end, idle;
     int64_t idle_after;
-    mono_t last;                 /* when the last record came */
-    _Atomic int64_t end;         /* high watermark; -1: not known */
-    _Atomic int64_t next;        /* at.offset for other threads */
+    mono_t last;          /* when the last record came */
+    _Atomic int64_t end;  /* high watermark; -1: not known */
+    _Atomic int64_t next; /* at.offset for other threads */
 } partition_t;
 
 typedef struct source_kafka {
@@ -33,11 +33,11 @@ typedef struct source_kafka {
     const char *const *topics;
     const clock_source_t *clock;
     kafka_context_t *ctx;
-    rd_kafka_t *asker;           /* for questions; reads nothing */
-    rd_kafka_t *rk;              /* reads what is assigned; NULL before that */
-    int wake_fd;                 /* readable when a queue has something */
+    rd_kafka_t *asker; /* for questions; reads nothing */
+    rd_kafka_t *rk;    /* reads what is assigned; NULL before that */
+    int wake_fd;       /* readable when a queue has something */
     partition_t *parts;
-    uint32_t n_parts, told;      /* told: partitions given out as events after an assignment */
+    uint32_t n_parts, told; /* told: partitions given out as events after an assignment */
     position_t *positions;
     rd_kafka_message_t **messages;
     size_t n_messages, cap_messages;
@@ -45,21 +45,23 @@ typedef struct source_kafka {
     int wants_headers;
     mono_t last_record, last_clock;
     pthread_t waker;
-    pthread_mutex_t lock;        /* rk and parts against the waker and source_kafka_lag */
+    pthread_mutex_t lock; /* rk and parts against the waker and source_kafka_lag */
     pthread_cond_t asked;
-    int asking;                  /* the waker uses rk without the lock */
+    int asking; /* the waker uses rk without the lock */
     _Atomic int hot, stop;
-    _Atomic int grown;           /* a topic has more partitions than are read */
+    _Atomic int grown; /* a topic has more partitions than are read */
     int has_waker;
 } source_kafka_t;
 
 #define CLOCK_EVERY_MS 250
-#define WAKE_EVERY_NS 10000000L      /* a fetcher asleep on a full queue is woken within this */
-#define COUNT_EVERY 500              /* turns of the waker between questions for the number of partitions */
-#define LAG_EVERY 100                /* turns of the waker between questions while there is no backlog */
+#define WAKE_EVERY_MS 10    /* a fetcher asleep on a full queue is woken within this */
+#define COLD_NAP_MS 100     /* the same while no queue is full */
+#define COLD_MS 1000        /* from then on without a full queue */
+#define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
+#define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
 #define MIN_PREFETCH (1 << 20)
-#define READY_MAX 512                /* records taken from a partition's queue at a time */
-#define MISSING_MS 500               /* how long the others wait for a partition that is known to have more */
+#define READY_MAX 512  /* records taken from a partition's queue at a time */
+#define MISSING_MS 500 /* how long the others wait for a partition that is known to have more */
 
 static partition_t *part_find(source_kafka_t *s, int32_t topic, int32_t partition) {
     uint32_t lo = 0, hi = s->n_parts;
@@ -122,17 +124,24 @@ static void count_partitions(source_kafka_t *s, uint32_t turn) {
         atomic_store(&s->grown, 1);
 }
 
+/* Where nothing is being read there is nothing to wake: a queue takes longer to fill than a slow nap. */
 static void *waker_main(void *arg) {
     source_kafka_t *s = arg;
-    uint32_t turn = 0, quiet = 0, turns = 0;
+    uint32_t turn = 0, count = 0, since_count = 0, since_ask = 0, cold = 0;
     while (!atomic_load(&s->stop)) {
-        struct timespec nap = {0, WAKE_EVERY_NS};
+        uint32_t nap_ms = cold < COLD_MS ? WAKE_EVERY_MS : COLD_NAP_MS;
+        struct timespec nap = {0, (long)nap_ms * 1000000};
         nanosleep(&nap, NULL);
-        if (++turns % COUNT_EVERY == 0)
-            count_partitions(s, turns / COUNT_EVERY);
-        if (!atomic_exchange(&s->hot, 0) && ++quiet < LAG_EVERY)
+        since_ask += nap_ms;
+        if ((since_count += nap_ms) >= COUNT_EVERY_MS) {
+            since_count = 0;
+            count_partitions(s, ++count);
+        }
+        int hot = atomic_exchange(&s->hot, 0);
+        cold = hot ? 0 : cold + nap_ms;
+        if (!hot && since_ask < LAG_EVERY_MS)
             continue;
-        quiet = 0;
+        since_ask = 0;
         ask_end(s, turn++);
     }
     return NULL;
@@ -166,7 +175,11 @@ static slice_t headers_json(source_kafka_t *s, const rd_kafka_message_t *m) {
 }
 
 /* A NULL topic cache: consecutive messages mostly come from one partition. */
-typedef struct seen { const rd_kafka_topic_t *topic; int32_t partition; partition_t *part; } seen_t;
+typedef struct seen {
+    const rd_kafka_topic_t *topic;
+    int32_t partition;
+    partition_t *part;
+} seen_t;
 
 static partition_t *part_of(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *seen) {
     if (seen->part && seen->topic == m->rkt && seen->partition == m->partition)
@@ -186,13 +199,14 @@ static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *se
         return 0;
     }
     if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
-        return error_set(e, ERR_KAFKA,
-                         "%s/%d: offset %lld, where this group stopped, is gone from the broker (expired, or the topic was made "
-                         "anew). Move the group with kafka-consumer-groups --reset-offsets and start again",
-                         m->rkt ? rd_kafka_topic_name(m->rkt) : "?", m->partition, p ? (long long)p->at.offset : -1LL);
+        return error_set(
+            e, ERR_KAFKA,
+            "%s/%d: offset %lld, where this group stopped, is gone from the broker (expired, or the topic was made "
+            "anew). Move the group with kafka-consumer-groups --reset-offsets and start again",
+            m->rkt ? rd_kafka_topic_name(m->rkt) : "?", m->partition, p ? (long long)p->at.offset : -1LL);
     if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-        return error_set(e, ERR_KAFKA, "cannot read %s/%d: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "?", m->partition,
-                         rd_kafka_err2str(m->err));
+        return error_set(e, ERR_KAFKA, "cannot read %s/%d: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "?",
+                         m->partition, rd_kafka_err2str(m->err));
     return 0; /* librdkafka tries again and speaks through the error callback */
 }
 
@@ -208,7 +222,9 @@ static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *
     rd_kafka_timestamp_type_t type;
     int64_t timestamp = rd_kafka_message_timestamp(m, &type);
     *ev = (event_t){.kind = EVENT_RECORD,
-                    .record = {.topic = p->at.topic, .partition = p->at.partition, .offset = m->offset,
+                    .record = {.topic = p->at.topic,
+                               .partition = p->at.partition,
+                               .offset = m->offset,
                                .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
                                .key = {m->key, m->key ? m->key_len : 0},
                                .value = {m->payload, m->payload ? m->len : 0},
@@ -234,7 +250,8 @@ static uint32_t tell_idle(source_kafka_t *s, mono_t now, event_t *events, uint32
         p->idle = 1;
         events[n++] = (event_t){.kind = EVENT_IDLE, .record = {.topic = p->at.topic, .partition = p->at.partition}};
     }
-    if (n < max && mono_diff_ms(now, s->last_record) >= CLOCK_EVERY_MS && mono_diff_ms(now, s->last_clock) >= CLOCK_EVERY_MS) {
+    if (n < max && mono_diff_ms(now, s->last_record) >= CLOCK_EVERY_MS &&
+        mono_diff_ms(now, s->last_clock) >= CLOCK_EVERY_MS) {
         s->last_clock = now;
         events[n++] = (event_t){.kind = EVENT_CLOCK, .time = clock_wall(s->clock).ms};
     }
@@ -496,7 +513,8 @@ fail:
 static int64_t idle_after(const source_kafka_t *s, int32_t topic) {
     int64_t least = INT64_MAX;
     for (uint32_t i = 0; i < s->config->n_sources; i++)
-        if (names_index(&s->config->sources[i].topics, s->topics[topic]) >= 0 && s->config->sources[i].idle_after < least)
+        if (names_index(&s->config->sources[i].topics, s->topics[topic]) >= 0 &&
+            s->config->sources[i].idle_after < least)
             least = s->config->sources[i].idle_after;
     return least;
 }
@@ -532,7 +550,8 @@ static void open_queue(source_kafka_t *s, rd_kafka_t *rk, partition_t *p) {
 static int assign_reader(source_kafka_t *s, rd_kafka_t *rk, partition_t *parts, uint32_t n, error_t *e) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     for (uint32_t i = 0; i < n; i++)
-        rd_kafka_topic_partition_list_add(list, s->topics[parts[i].at.topic], parts[i].at.partition)->offset = parts[i].at.offset;
+        rd_kafka_topic_partition_list_add(list, s->topics[parts[i].at.topic], parts[i].at.partition)->offset =
+            parts[i].at.offset;
     for (uint32_t i = 0; i < n; i++)
         open_queue(s, rk, &parts[i]);
     rd_kafka_resp_err_t err = rd_kafka_assign(rk, list);

@@ -8,20 +8,25 @@ local n = math.floor(bench.number("GROWTH_ORDERS", 100000))
 local runs = math.min(bench.runs, 3)
 local curves = {}
 
--- CPU seconds of a run as microseconds per record, start-up included; the median, and the peak memory.
+-- CPU microseconds per record beyond those of a run over nothing (starting and loading the rules), the peak memory, and the
+-- CPU milliseconds of that run over nothing; medians.
 local function cost(config, source, path, records)
-    local results = {}
-    for i = 1, runs do results[i] = bench.replay(config, source, path) end
-    assert(results[1].stats.records_in == records, "not every record was read")
-    return bench.median_of(results, "cpu") / records * 1e6, bench.median_of(results, "peak") / 1048576
+    local full, none = {}, {}
+    for i = 1, runs do
+        full[i] = bench.replay(config, source, path)
+        none[i] = bench.replay(config, source, "/dev/null")
+    end
+    assert(full[1].stats.records_in == records, "not every record was read")
+    local start = bench.median_of(none, "cpu")
+    return (bench.median_of(full, "cpu") - start) / records * 1e6, bench.median_of(full, "peak") / 1048576, start * 1e3
 end
 
 local function curve(title, unit, points)
     local line = { title = title, unit = unit }
     for _, point in ipairs(points) do
-        local per, peak = point.measure()
+        local per, peak, start = point.measure()
         line[#line + 1] = { x = point.x, y = per }
-        bench.row("f", ("%s: %s %s"):format(title, point.x, unit), ("%.2f us/record, %.1f MB"):format(per, peak),
+        bench.row("f", ("%s: %s %s"):format(title, point.x, unit), ("%.2f us/record, %.1f MB, start %.0f ms"):format(per, peak, start),
             ("%.2f of the first"):format(per / line[1].y), point.target)
     end
     curves[#curves + 1] = line
