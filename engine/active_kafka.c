@@ -8,7 +8,7 @@
 
 #define ACTIVE_EVENTS 4096
 #define ACTIVE_WAIT_MS 100
-#define TELL_MS 250                  /* between two tellings of how far reading has come */
+#define TELL_MS 250 /* between two tellings of how far reading has come */
 #define ASK_MS 5000
 
 struct active {
@@ -18,21 +18,25 @@ struct active {
     checkpoint_t *checkpoint;
     event_t *events;
     mono_t committed_at;
-    int uncommitted;                 /* something happened since */
-    int new_rules;                   /* nothing of the rule set that runs was committed yet */
-    script_t *waiting_script;        /* a rule set that takes effect after the next commit */
+    int uncommitted;          /* something happened since */
+    int new_rules;            /* nothing of the rule set that runs was committed yet */
+    script_t *waiting_script; /* a rule set that takes effect after the next commit */
     plan_t *waiting_plan;
     uint64_t records;
-    position_t *safe;                /* positions at the last commit, to go back to */
+    position_t *safe; /* positions at the last commit, to go back to */
     uint32_t n_safe;
     buf_t safe_meta;
     reading_t *readings;
-    mono_t told_at;                  /* the observer, of readings */
+    mono_t told_at; /* the observer, of readings */
 };
 
 /* ---- where to read ---- */
 
-typedef struct partitions { position_t *at; uint32_t n; size_t cap; } partitions_t;
+typedef struct partitions {
+    position_t *at;
+    uint32_t n;
+    size_t cap;
+} partitions_t;
 
 static int list_partitions(const active_t *a, const char *const *topics, partitions_t *out, error_t *e) {
     for (int32_t t = 0; topics[t]; t++) {
@@ -40,7 +44,8 @@ static int list_partitions(const active_t *a, const char *const *topics, partiti
         if (n < 0)
             return n;
         if (n == 0)
-            return error_set(e, ERR_INVALID, "topic \"%s\" does not exist; a source reads it. Make it, or mend the name", topics[t]);
+            return error_set(e, ERR_INVALID,
+                             "topic \"%s\" does not exist; a source reads it. Make it, or mend the name", topics[t]);
         for (int32_t p = 0; p < n; p++) {
             mem_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
             out->at[out->n++] = (position_t){t, p, RESUME_NONE};
@@ -77,19 +82,26 @@ static start_kind_t start_of(const config_t *c, const char *topic) {
 }
 
 /* Turns the group's offsets into the offsets to read from. */
-static int resume_all(const active_t *a, const char *const *topics, partitions_t *p, const changelog_found_t *found, error_t *e) {
+static int resume_all(const active_t *a, const char *const *topics, partitions_t *p, const changelog_found_t *found,
+                      error_t *e) {
     char *changelog = changelog_topic(a->o.config);
     int rc = 0;
     for (uint32_t i = 0; i < p->n && rc == 0; i++) {
-        resume_facts_t f = {.topic = topics[p->at[i].topic], .partition = p->at[i].partition, .committed = p->at[i].offset,
-                            .has_state = found->meta.present, .start = start_of(a->o.config, topics[p->at[i].topic]),
-                            .delivery = a->o.config->delivery, .changelog = changelog, .group = a->o.config->group_id};
+        resume_facts_t f = {.topic = topics[p->at[i].topic],
+                            .partition = p->at[i].partition,
+                            .committed = p->at[i].offset,
+                            .has_state = found->meta.present,
+                            .start = start_of(a->o.config, topics[p->at[i].topic]),
+                            .delivery = a->o.config->delivery,
+                            .changelog = changelog,
+                            .group = a->o.config->group_id};
         f.state = state_offset(&found->meta, f.topic, f.partition);
-        rd_kafka_resp_err_t err =
-            rd_kafka_query_watermark_offsets(source_kafka_client(a->source), f.topic, f.partition, &f.low, &f.high, ASK_MS);
+        rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(source_kafka_client(a->source), f.topic, f.partition,
+                                                                   &f.low, &f.high, ASK_MS);
         const char *note = NULL;
         if (err)
-            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", f.topic, f.partition, rd_kafka_err2str(err));
+            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", f.topic, f.partition,
+                           rd_kafka_err2str(err));
         else
             rc = resume_offset(&f, &p->at[i].offset, &note, e);
         if (note)
@@ -102,7 +114,8 @@ static int resume_all(const active_t *a, const char *const *topics, partitions_t
 /* ---- state ---- */
 
 /* The rules that ran when the state was written, where those are not today's: they run first, until the reload. */
-static int load_old(const active_t *a, const changelog_found_t *found, const plan_t *today, script_t **script, plan_t **plan) {
+static int load_old(const active_t *a, const changelog_found_t *found, const plan_t *today, script_t **script,
+                    plan_t **plan) {
     slice_t version = buf_slice(&found->meta.version);
     if (!found->meta.present || slice_eq(version, slice_of(today->version)))
         return 0;
@@ -116,7 +129,8 @@ static int load_old(const active_t *a, const changelog_found_t *found, const pla
         error_t e = {0};
         int ok = texts_load(&r, &texts) == 0 && script_open(script, &limits, a->o.log, &e) == 0;
         if (ok && script_load_texts(*script, &texts, a->o.config, plan, &faults)) {
-            log_say(a->o.log, LOG_WARN, "rules", "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
+            log_say(a->o.log, LOG_WARN, "rules",
+                    "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
                     faults.n ? faults.at[0].text : "no reason given");
             script_close(*script);
             ok = 0;
@@ -166,7 +180,8 @@ static int make_task(active_t *a, store_t *store, const changelog_found_t *found
         return rc;
     }
     int is_old = load_old(a, found, plan, &old_script, &old_plan);
-    task_options_t options = {.config = a->o.config, .log = a->o.log, .limits = load_limits(a->o.config), .store = store};
+    task_options_t options = {
+        .config = a->o.config, .log = a->o.log, .limits = load_limits(a->o.config), .store = store};
     a->task = task_new(&options, is_old ? old_script : script, is_old ? old_plan : plan);
     offer_texts(a, found);
     reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
@@ -352,11 +367,14 @@ static int grow(active_t *a, error_t *e) {
         if (at->offset != RESUME_NONE)
             continue;
         rd_kafka_t *asker = source_kafka_client(a->source);
-        rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(asker, topics[at->topic], at->partition, &at->offset, &high, ASK_MS);
+        rd_kafka_resp_err_t err =
+            rd_kafka_query_watermark_offsets(asker, topics[at->topic], at->partition, &at->offset, &high, ASK_MS);
         if (err)
-            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", topics[at->topic], at->partition, rd_kafka_err2str(err));
+            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", topics[at->topic], at->partition,
+                           rd_kafka_err2str(err));
         else
-            log_say(a->o.log, LOG_INFO, "engine", "%s/%d was added; reading it from its beginning", topics[at->topic], at->partition);
+            log_say(a->o.log, LOG_INFO, "engine", "%s/%d was added; reading it from its beginning", topics[at->topic],
+                    at->partition);
     }
     if (rc == 0)
         rc = source_kafka_assign(a->source, all.at, all.n, e);
@@ -372,9 +390,10 @@ static void log_positions(active_t *a, int64_t took_ns) {
     const position_t *at = source_kafka_positions(a->source, &n);
     buf_t text = {0};
     for (uint32_t i = 0; i < n; i++)
-        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition, (long long)at[i].offset);
-    log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s; the stream waited %.1f ms", task_plan(a->task)->version,
-            buf_cstr(&text), (double)took_ns / 1e6);
+        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition,
+                   (long long)at[i].offset);
+    log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s; the stream waited %.1f ms",
+            task_plan(a->task)->version, buf_cstr(&text), (double)took_ns / 1e6);
     buf_fini(&text);
 }
 
@@ -406,7 +425,8 @@ static void tell_readings(active_t *a) {
     const position_t *at = source_kafka_positions(a->source, &n);
     a->readings = mem_realloc(a->readings, (n + 1) * sizeof *a->readings);
     for (uint32_t i = 0; i < n; i++)
-        a->readings[i] = (reading_t){at[i].topic, at[i].partition, at[i].offset, source_kafka_lag(a->source, at[i].topic, at[i].partition)};
+        a->readings[i] = (reading_t){at[i].topic, at[i].partition, at[i].offset,
+                                     source_kafka_lag(a->source, at[i].topic, at[i].partition)};
     a->told_at = now;
     a->o.observer->readings(a->o.observer, a->readings, n);
 }

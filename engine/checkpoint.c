@@ -13,9 +13,9 @@ struct checkpoint {
     member_t *member;
     int32_t task;
     sink_t *sink;
-    char *topic;                 /* the changelog */
+    char *topic; /* the changelog */
     int transactional, in_transaction;
-    char **written;              /* versions of rule sets whose texts are in the changelog */
+    char **written; /* versions of rule sets whose texts are in the changelog */
     size_t n_written, cap_written;
     int64_t last_ms;
 };
@@ -27,24 +27,24 @@ struct checkpoint {
 static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
     if (!err)
         return 0;
-    int code = rd_kafka_error_is_fatal(err)                   ? ERR_FENCED
-               : rd_kafka_error_txn_requires_abort(err)       ? ERR_ABORTED
-               : rd_kafka_error_is_retriable(err)             ? ERR_AGAIN
-                                                              : ERR_KAFKA;
+    int code = rd_kafka_error_is_fatal(err)             ? ERR_FENCED
+               : rd_kafka_error_txn_requires_abort(err) ? ERR_ABORTED
+               : rd_kafka_error_is_retriable(err)       ? ERR_AGAIN
+                                                        : ERR_KAFKA;
     error_set(e, code, "%s: %s", doing, rd_kafka_error_string(err));
     rd_kafka_error_destroy(err);
     return code;
 }
 
 /* Retriable means: the same call with the same arguments. After a while it is as indefinite as no answer. */
-#define RETRY(call, doing, e)                                                                                          \
-    __extension__({                                                                                                    \
-        mono_t from_ = clock_mono(&clock_system);                                                                      \
-        int rc_;                                                                                                       \
-        do                                                                                                             \
-            rc_ = judge((call), (doing), (e));                                                                         \
-        while (rc_ == ERR_AGAIN && mono_diff_ms(clock_mono(&clock_system), from_) < CHECKPOINT_RETRY_MS);              \
-        rc_;                                                                                                           \
+#define RETRY(call, doing, e)                                                                             \
+    __extension__({                                                                                       \
+        mono_t from_ = clock_mono(&clock_system);                                                         \
+        int rc_;                                                                                          \
+        do                                                                                                \
+            rc_ = judge((call), (doing), (e));                                                            \
+        while (rc_ == ERR_AGAIN && mono_diff_ms(clock_mono(&clock_system), from_) < CHECKPOINT_RETRY_MS); \
+        rc_;                                                                                              \
     })
 
 static int start_transactions(checkpoint_t *cp, error_t *e) {
@@ -53,7 +53,8 @@ static int start_transactions(checkpoint_t *cp, error_t *e) {
     if (err && rd_kafka_error_code(err) == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT) {
         rd_kafka_error_destroy(err);
         return error_set(e, ERR_INVALID,
-                         "the broker's transaction.max.timeout.ms is below this client's transaction.timeout.ms (%s); lower the latter "
+                         "the broker's transaction.max.timeout.ms is below this client's transaction.timeout.ms (%s); "
+                         "lower the latter "
                          "in kafka{} or raise the former",
                          conf_kafka_get(cp->config, "transaction.timeout.ms", "10000"));
     }
@@ -65,7 +66,8 @@ static int start_transactions(checkpoint_t *cp, error_t *e) {
     return judge(err, "cannot start transactions", e);
 }
 
-int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task, error_t *e) {
+int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task,
+                    error_t *e) {
     checkpoint_t *cp = mem_zalloc(sizeof *cp);
     cp->config = c;
     cp->ctx = ctx;
@@ -118,7 +120,8 @@ static int send_offsets(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list,
     rd_kafka_consumer_group_metadata_t *group = member_metadata(cp->member);
     if (!group)
         return error_set(e, ERR_FENCED, "this process is no member of the group any more");
-    int rc = RETRY(rd_kafka_send_offsets_to_transaction(sink_kafka_client(cp->sink), list, group, -1), "cannot commit offsets", e);
+    int rc = RETRY(rd_kafka_send_offsets_to_transaction(sink_kafka_client(cp->sink), list, group, -1),
+                   "cannot commit offsets", e);
     rd_kafka_consumer_group_metadata_destroy(group);
     return rc;
 }
@@ -129,7 +132,8 @@ static int commit_plain(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list,
     rd_kafka_resp_err_t err = rd_kafka_commit(member_client(cp->member), list, 0);
     if (!err)
         return 0;
-    int code = err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ? ERR_FENCED : ERR_KAFKA;
+    int code = err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ? ERR_FENCED
+                                                                                                         : ERR_KAFKA;
     return error_set(e, code, "cannot commit offsets: %s", rd_kafka_err2str(err));
 }
 
@@ -142,7 +146,8 @@ static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char
         if (rc == 0)
             rc = FAILPOINT("offsets-sent", e);
         if (rc == 0)
-            rc = RETRY(rd_kafka_commit_transaction(sink_kafka_client(cp->sink), -1), "cannot commit the transaction", e);
+            rc =
+                RETRY(rd_kafka_commit_transaction(sink_kafka_client(cp->sink), -1), "cannot commit the transaction", e);
         if (rc == 0)
             cp->in_transaction = 0;
     } else {
@@ -159,11 +164,12 @@ static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char
     return rc;
 }
 
-int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics, store_t *store,
-                       changelog_found_t *found, error_t *e) {
+int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
+                       store_t *store, changelog_found_t *found, error_t *e) {
     char mark[80];
     mono_t from = clock_mono(&clock_system);
-    int len = snprintf(mark, sizeof mark, "%d/%lld/%lld", (int)getpid(), (long long)clock_wall(&clock_system).ms, (long long)from.ns);
+    int len = snprintf(mark, sizeof mark, "%d/%lld/%lld", (int)getpid(), (long long)clock_wall(&clock_system).ms,
+                       (long long)from.ns);
     slice_t barrier = {mark, (size_t)len};
     int rc = begin(cp, e);
     if (rc == 0)
@@ -177,8 +183,9 @@ int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n
     if (rc == 0)
         rc = changelog_restore(cp->config, cp->ctx, cp->topic, cp->task, barrier, store, found, e);
     if (rc == 0 && found->meta.present)
-        log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms", store_count(store),
-                (unsigned long long)found->entries, (long long)mono_diff_ms(clock_mono(&clock_system), from));
+        log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms",
+                store_count(store), (unsigned long long)found->entries,
+                (long long)mono_diff_ms(clock_mono(&clock_system), from));
     return rc;
 }
 
@@ -191,7 +198,10 @@ int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
     return rc ? rc : FAILPOINT("output-written", e);
 }
 
-typedef struct dirty_ctx { checkpoint_t *cp; error_t *e; } dirty_ctx_t;
+typedef struct dirty_ctx {
+    checkpoint_t *cp;
+    error_t *e;
+} dirty_ctx_t;
 
 static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
     dirty_ctx_t *d = ctx;
@@ -200,7 +210,11 @@ static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
 
 static int put_meta(checkpoint_t *cp, const task_t *task, const position_t *at, uint32_t n, error_t *e) {
     const char *const *topics = task_topics(task);
-    changelog_meta_t m = {.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m.at), };
+    changelog_meta_t m = {
+        .present = 1,
+        .n = n,
+        .at = mem_alloc((n + 1) * sizeof *m.at),
+    };
     buf_add_str(&m.version, task_plan(task)->version);
     for (uint32_t i = 0; i < n; i++)
         m.at[i] = (changelog_position_t){(char *)(uintptr_t)topics[at[i].topic], at[i].partition, at[i].offset};
@@ -333,7 +347,8 @@ int texts_load(reader_t *r, rule_texts_t *out) {
     out->at = mem_zalloc((size_t)(n + 1) * sizeof *out->at);
     for (; out->n < n && !r->bad; out->n++) {
         slice_t name = read_bytes(r), text = read_bytes(r);
-        out->at[out->n] = (rule_text_t){mem_strndup(name.s ? name.s : "", name.len), mem_strndup(text.s ? text.s : "", text.len), text.len};
+        out->at[out->n] = (rule_text_t){mem_strndup(name.s ? name.s : "", name.len),
+                                        mem_strndup(text.s ? text.s : "", text.len), text.len};
     }
     return r->bad ? ERR_INVALID : 0;
 }

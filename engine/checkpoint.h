@@ -14,11 +14,12 @@
 typedef struct checkpoint checkpoint_t;
 
 /* member NULL: there is no group (the demo's embedded broker); offsets are then not committed. */
-int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task, error_t *e);
-void checkpoint_close(checkpoint_t *cp);         /* an open transaction is left to be aborted */
+int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task,
+                    error_t *e);
+void checkpoint_close(checkpoint_t *cp); /* an open transaction is left to be aborted */
 /* Fences whoever ran this task before, and reads its state into the store. committed: the group's offsets. */
-int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics, store_t *store,
-                       changelog_found_t *found, error_t *e);
+int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
+                       store_t *store, changelog_found_t *found, error_t *e);
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
 /* Everything written, the task's changes and these positions become definite. ERR_ABORTED: nothing of it did, and the
  * task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */
@@ -26,9 +27,9 @@ int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint
 /* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
 void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);
-int64_t checkpoint_last_ms(const checkpoint_t *cp);                  /* how long the last commit took */
+int64_t checkpoint_last_ms(const checkpoint_t *cp); /* how long the last commit took */
 
 void texts_save(const rule_texts_t *t, buf_t *b);
-int texts_load(reader_t *r, rule_texts_t *out);                      /* mem_alloc'd; texts_fini */
+int texts_load(reader_t *r, rule_texts_t *out); /* mem_alloc'd; texts_fini */
 void texts_fini(rule_texts_t *t);
 #endif

@@ -6,7 +6,10 @@
 #include "clock.h"
 #include "mem.h"
 
-typedef struct setting { const char *name, *value; unsigned roles; } setting_t;
+typedef struct setting {
+    const char *name, *value;
+    unsigned roles;
+} setting_t;
 
 #define MEMBER (1u << KAFKA_MEMBER)
 #define READER (1u << KAFKA_READER)
@@ -39,14 +42,10 @@ static const setting_t defaults[] = {
 
 /* What the guarantees rest on. */
 static const setting_t fixed[] = {
-    {"enable.auto.commit", "false", MEMBER | READER},
-    {"enable.auto.offset.store", "false", MEMBER | READER},
-    {"partition.assignment.strategy", "range", MEMBER},
-    {"isolation.level", "read_committed", MEMBER | READER},
-    {"enable.partition.eof", "true", READER},
-    {"auto.offset.reset", "error", READER},
-    {"enable.idempotence", "true", PRODUCER},
-    {"allow.auto.create.topics", "false", MEMBER | READER},
+    {"enable.auto.commit", "false", MEMBER | READER},   {"enable.auto.offset.store", "false", MEMBER | READER},
+    {"partition.assignment.strategy", "range", MEMBER}, {"isolation.level", "read_committed", MEMBER | READER},
+    {"enable.partition.eof", "true", READER},           {"auto.offset.reset", "error", READER},
+    {"enable.idempotence", "true", PRODUCER},           {"allow.auto.create.topics", "false", MEMBER | READER},
 };
 
 const char *conf_kafka_get(const config_t *c, const char *name, const char *absent) {
@@ -63,10 +62,14 @@ int64_t conf_kafka_int(const config_t *c, const char *name, int64_t absent) {
 
 /* Many properties belong to consumers or to producers only; giving one to the other only makes librdkafka warn. */
 static int belongs(const char *name, kafka_role_t role) {
-    static const char *const consumer_only[] = {"group.", "session.timeout", "heartbeat.", "max.poll", "fetch.", "queued.", "isolation.",
-                                                "auto.offset", "enable.auto", "enable.partition", "partition.assignment", "check.crcs"};
-    static const char *const producer_only[] = {"acks", "request.required", "linger", "batch.", "compression", "transaction", "enable.idem",
-                                                "queue.buffering", "message.timeout", "delivery.timeout", "retries", "partitioner", "sticky."};
+    static const char *const consumer_only[] = {
+        "group.",      "session.timeout",  "heartbeat.",           "max.poll",
+        "fetch.",      "queued.",          "isolation.",           "auto.offset",
+        "enable.auto", "enable.partition", "partition.assignment", "check.crcs"};
+    static const char *const producer_only[] = {
+        "acks",        "request.required", "linger",          "batch.",          "compression",
+        "transaction", "enable.idem",      "queue.buffering", "message.timeout", "delivery.timeout",
+        "retries",     "partitioner",      "sticky."};
     int consumes = role == KAFKA_MEMBER || role == KAFKA_READER;
     for (size_t i = 0; i < sizeof consumer_only / sizeof *consumer_only; i++)
         if (strncmp(name, consumer_only[i], strlen(consumer_only[i])) == 0)
@@ -137,14 +140,15 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 /* Kafka hands the first tasks to the first members by name: with the time of its start in it the oldest stays active,
  * and a process that joins moves nothing. */
 static int name_member(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
-    char *id = mem_printf("%s-%013lld", conf_kafka_get(c, "client.id", "ananas"), (long long)clock_wall(&clock_system).ms);
+    char *id =
+        mem_printf("%s-%013lld", conf_kafka_get(c, "client.id", "ananas"), (long long)clock_wall(&clock_system).ms);
     int rc = set(conf, "client.id", id, 0, e);
     mem_free(id);
     return rc;
 }
 
-int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_conf_t **out,
-               error_t *e) {
+int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
+               rd_kafka_conf_t **out, error_t *e) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char kbytes[32];
     snprintf(kbytes, sizeof kbytes, "%lld", (long long)(c->prefetch / 1024));
@@ -171,8 +175,8 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
     return 0;
 }
 
-int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_t **out,
-                      error_t *e) {
+int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
+                      rd_kafka_t **out, error_t *e) {
     rd_kafka_conf_t *conf;
     char why[400];
     int rc = conf_kafka(c, role, transactional_id, ctx, &conf, e);

@@ -12,19 +12,19 @@
 
 typedef enum { KAFKA_MEMBER, KAFKA_READER, KAFKA_PRODUCER, KAFKA_ADMIN } kafka_role_t;
 
-typedef struct kafka_context {       /* opaque of every client; outlives it */
+typedef struct kafka_context { /* opaque of every client; outlives it */
     log_t *log;
-    char last[256];                  /* the complaint said last, and when */
+    char last[256]; /* the complaint said last, and when */
     int64_t last_ms;
     uint64_t repeats;
-    int down;                        /* all brokers were down when last heard of */
+    int down; /* all brokers were down when last heard of */
 } kafka_context_t;
 
 /* Made for one role with its defaults, then the user's properties, then what must hold. transactional_id: NULL for none. */
-int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_conf_t **out,
-               error_t *e);
-int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx, rd_kafka_t **out,
-                      error_t *e);
+int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
+               rd_kafka_conf_t **out, error_t *e);
+int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
+                      rd_kafka_t **out, error_t *e);
 const char *conf_kafka_get(const config_t *c, const char *name, const char *absent);
 int64_t conf_kafka_int(const config_t *c, const char *name, int64_t absent);
 #endif

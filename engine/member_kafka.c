@@ -15,8 +15,8 @@ struct member {
     char *topic;
     member_events_t events;
     int owns;
-    mono_t asked_at;             /* whether the topic is still there; only while nothing is owned */
-    int gone;                    /* how often in a row it was not */
+    mono_t asked_at; /* whether the topic is still there; only while nothing is owned */
+    int gone;        /* how often in a row it was not */
 };
 
 /* librdkafka hands one opaque to all callbacks of a client: the context comes first, so both find what they need. */
@@ -48,7 +48,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
     rd_kafka_assign(rk, NULL);
 }
 
-int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const char *topic, const member_events_t *events, error_t *e) {
+int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const char *topic,
+                const member_events_t *events, error_t *e) {
     member_opaque_t *opaque = mem_zalloc(sizeof *opaque);
     member_t *m = mem_zalloc(sizeof *m);
     rd_kafka_conf_t *conf;
@@ -99,7 +100,8 @@ static int look_for_topic(member_t *m, error_t *e) {
     if (m->gone < GONE_TIMES)
         return 0;
     return error_set(e, ERR_INVALID,
-                     "topic \"%s\", which holds the state, was deleted while running. To start over from the beginning: stop all members, "
+                     "topic \"%s\", which holds the state, was deleted while running. To start over from the "
+                     "beginning: stop all members, "
                      "kafka-consumer-groups --group %s --delete, start again",
                      m->topic, m->group);
 }

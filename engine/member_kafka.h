@@ -10,14 +10,15 @@
 typedef struct member member_t;
 typedef struct member_events {
     void (*assigned)(void *ctx, const int32_t *tasks, uint32_t n);
-    void (*revoked)(void *ctx, int lost);          /* all tasks; called before they are given up */
+    void (*revoked)(void *ctx, int lost); /* all tasks; called before they are given up */
     void *ctx;
 } member_events_t;
 
-int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const char *topic, const member_events_t *events, error_t *e);
+int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const char *topic,
+                const member_events_t *events, error_t *e);
 /* Serves the protocol; the callbacks run in here. 0, or an error that ends membership. */
 int member_poll(member_t *m, error_t *e);
-void member_close(member_t *m);                    /* leaves the group */
+void member_close(member_t *m); /* leaves the group */
 rd_kafka_t *member_client(member_t *m);
 /* Fresh group metadata for a transaction; freed with rd_kafka_consumer_group_metadata_destroy. */
 rd_kafka_consumer_group_metadata_t *member_metadata(member_t *m);

@@ -17,15 +17,15 @@ typedef struct run {
     log_t *log;
     kafka_context_t kafka;
     member_t *member;
-    active_t *active;            /* while this process owns the task */
-    int owns, failed;            /* failed: a commit inside a callback of the group did not succeed */
-    mono_t retry_at;             /* after a failure: not before this */
-    error_t said;                /* why it started again, last time */
+    active_t *active; /* while this process owns the task */
+    int owns, failed; /* failed: a commit inside a callback of the group did not succeed */
+    mono_t retry_at;  /* after a failure: not before this */
+    error_t said;     /* why it started again, last time */
     mono_t said_at, fenced_at;
-    int fenced;                  /* how often since fenced_at */
+    int fenced; /* how often since fenced_at */
     watch_t *watch;
     reloader_t *reloader;
-    buf_t texts;                 /* of the rules loaded last without a fault: what runs, or would when this process takes over */
+    buf_t texts; /* of the rules loaded last without a fault: what runs, or would when this process takes over */
 } run_t;
 
 #define RETRY_MS 1000
@@ -52,7 +52,8 @@ static void on_assigned(void *ctx, const int32_t *tasks, uint32_t n) {
     run_t *r = ctx;
     (void)tasks;
     r->owns = n > 0;
-    log_say(r->log, LOG_INFO, "engine", n ? "this process is active" : "standing by: another process of the group is active");
+    log_say(r->log, LOG_INFO, "engine",
+            n ? "this process is active" : "standing by: another process of the group is active");
 }
 
 static void on_revoked(void *ctx, int lost) {
@@ -60,7 +61,8 @@ static void on_revoked(void *ctx, int lost) {
     error_t e = {0};
     r->owns = 0;
     if (r->active && !lost && active_commit(r->active, &e))
-        log_say(r->log, LOG_WARN, "engine", "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
+        log_say(r->log, LOG_WARN, "engine",
+                "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
     log_say(r->log, LOG_INFO, "engine", lost ? "lost the group; what was not committed is dropped" : "handed over");
     active_close(r->active);
     r->active = NULL;
@@ -84,7 +86,8 @@ static void take_rules(run_t *r, script_t *script, plan_t *plan) {
     buf_clear(&r->texts);
     texts_save(script_texts(script), &r->texts);
     if (!r->active || strcmp(plan->version, task_plan(active_task(r->active))->version) == 0) {
-        tell_reloaded(r, 1, r->active ? "the rules are what they were" : "the rules are read when this process becomes active");
+        tell_reloaded(
+            r, 1, r->active ? "the rules are what they were" : "the rules are read when this process becomes active");
         script_close(script); /* a standby loads them again when it takes over */
         plan_free(plan);
         return;
@@ -118,7 +121,11 @@ static int reload_turn(run_t *r) {
 /* ---- the loop ---- */
 
 static int activate(run_t *r, error_t *e) {
-    active_options_t options = {.config = r->o->config, .texts = buf_slice(&r->texts), .log = r->log, .kafka = &r->kafka, .member = r->member,
+    active_options_t options = {.config = r->o->config,
+                                .texts = buf_slice(&r->texts),
+                                .log = r->log,
+                                .kafka = &r->kafka,
+                                .member = r->member,
                                 .observer = r->o->observer};
     if (mono_diff_ms(clock_mono(&clock_system), r->retry_at) < 0)
         return 0;
@@ -137,7 +144,8 @@ static int has_rival(run_t *r, error_t *e) {
     if (!r->owns || ++r->fenced < FENCED_TIMES)
         return 0;
     return error_set(e, ERR_INVALID,
-                     "a process that is no member of this group keeps taking over the transactional id \"%s-0\", which is this group's. "
+                     "a process that is no member of this group keeps taking over the transactional id \"%s-0\", which "
+                     "is this group's. "
                      "Stop it, or give this group another group.id",
                      r->o->config->group_id);
 }

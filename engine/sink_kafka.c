@@ -9,14 +9,14 @@ typedef struct sink_kafka {
     sink_t base;
     rd_kafka_t *rk;
     kafka_context_t *ctx;
-    map_t topics;                /* name -> rd_kafka_topic_t */
+    map_t topics; /* name -> rd_kafka_topic_t */
     int64_t max_bytes;
     uint64_t dropped;
-    error_t failure;             /* first delivery that failed since it was asked for */
+    error_t failure; /* first delivery that failed since it was asked for */
 } sink_kafka_t;
 
 #define SINK_FLUSH_S 30
-#define SINK_ENVELOPE_BYTES 512  /* what a record costs beside key and value */
+#define SINK_ENVELOPE_BYTES 512 /* what a record costs beside key and value */
 
 /* Trying again would end the same way: somebody has to change the topic, its rights or the rule. */
 static int for_good(rd_kafka_resp_err_t err) {
@@ -33,7 +33,8 @@ static const char *advice(rd_kafka_resp_err_t err) {
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return ". Allow this client to write to it";
     case RD_KAFKA_RESP_ERR_INVALID_RECORD: return ". Is it compacted, and the rule has no key?";
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART: return ". It was deleted: start again to have it made, or make it by hand";
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return ". It was deleted: start again to have it made, or make it by hand";
     default: return "";
     }
 }
@@ -42,7 +43,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     (void)rk;
     (void)opaque;
     sink_kafka_t *s = m->_private;
-    if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+    if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
     error_set(&s->failure, for_good(m->err) ? ERR_INVALID : ERR_KAFKA, "topic \"%s\" did not take a record: %s%s",
               m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err), advice(m->err));
@@ -91,8 +93,13 @@ static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slic
             return 0;
         rd_kafka_resp_err_t code = rd_kafka_error_code(err);
         int fatal = rd_kafka_fatal_error(s->rk, NULL, 0) != 0, aborted = code == RD_KAFKA_RESP_ERR__STATE;
-        int rc = error_set(e, fatal ? ERR_FENCED : aborted ? ERR_ABORTED : for_good(code) ? ERR_INVALID : ERR_KAFKA, "cannot write to topic \"%s\": %s%s",
-                           rd_kafka_topic_name(t), rd_kafka_error_string(err), advice(code));
+        int rc = error_set(e,
+                           fatal            ? ERR_FENCED
+                           : aborted        ? ERR_ABORTED
+                           : for_good(code) ? ERR_INVALID
+                                            : ERR_KAFKA,
+                           "cannot write to topic \"%s\": %s%s", rd_kafka_topic_name(t), rd_kafka_error_string(err),
+                           advice(code));
         rd_kafka_error_destroy(err);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (headers)
@@ -112,7 +119,8 @@ static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
     if (cut && r->kind != OUT_DEAD_LETTER) {
         if (s->dropped++ == 0)
             log_say(s->ctx->log, LOG_ERROR, "kafka",
-                    "an anomaly of %zu bytes for topic \"%s\" is larger than message.max.bytes (%lld) and was dropped; raise it here "
+                    "an anomaly of %zu bytes for topic \"%s\" is larger than message.max.bytes (%lld) and was dropped; "
+                    "raise it here "
                     "and on the topic",
                     value.len, r->topic, (long long)s->max_bytes);
         return 0;

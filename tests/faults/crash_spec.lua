@@ -87,6 +87,8 @@ describe("killed at every point of a commit, seed " .. seed, function()
     end)
 end)
 
+if not long then return end
+
 describe("a commit that fails, seed " .. seed, function()
     for _, action in ipairs { "abort", "lost" } do
         it((action == "abort" and "refused by the broker" or "of which no answer came") .. ", again and again: nothing is lost or doubled",
@@ -110,8 +112,6 @@ describe("a commit that fails, seed " .. seed, function()
             end)
     end
 end)
-
-if not long then return end
 
 describe("killed at 50 random moments, seed " .. seed, function()
     it("200,000 orders come out as from an uninterrupted run", function()
