@@ -39,8 +39,8 @@ local function codec_rows(codec)
             return live.run(written, topic, n, {})
         end,
         ["4 relay"] = function()
-            local copies, command = prefix(codec), nil
-            command = { relay, live.broker(), topic, copies }
+            local copies = prefix(codec)
+            local command = { relay, live.broker(), topic, copies }
             for _, name in ipairs(live.OUTPUTS) do
                 live.topic(copies .. written .. name)
                 command[#command + 1] = written .. name

@@ -19,7 +19,8 @@ rule "drift" { from = "telemetry", window = tumble "10s", group_by = { "device" 
 
 -- Deep: what is asked for stands six levels down, among siblings nobody wants.
 local function nested(i, random)
-    return ('{"ts":%d,"meta":{"trace":{"id":"%08x","span":{"id":"%08x","parent":null}},"host":{"name":"host-%d","region":{"name":"eu-%d","zone":{"id":%d}}}},"body":{"x":[[1,2,[3,4,{"y":[5,6]}]],{"k":{"l":{"m":[true,false,null]}}}],"a":{"p":{"q":[1,2,3]},"b":{"c":{"d":{"e":{"value":%d,"unit":"ms","tags":["a","b",{"c":1}]}}}}}}}'):format(
+    return ('{"ts":%d,"meta":{"trace":{"id":"%08x","span":{"id":"%08x","parent":null}},"host":{"name":"host-%d","region":{"name":"eu-%d","zone":{"id":%d}}}},' ..
+        '"body":{"x":[[1,2,[3,4,{"y":[5,6]}]],{"k":{"l":{"m":[true,false,null]}}}],"a":{"p":{"q":[1,2,3]},"b":{"c":{"d":{"e":{"value":%d,"unit":"ms","tags":["a","b",{"c":1}]}}}}}}}'):format(
         i, random(0, 2147483647), random(0, 2147483647), random(0, 99), random(0, 9), random(0, 3), random(0, 1000))
 end
 shapes.rules.nested = [[
