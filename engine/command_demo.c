@@ -111,16 +111,27 @@ static int demo(const options_t *o, log_t *log, demo_t *d, loaded_t *l, error_t 
     return rc ? rc : demo_kafka_start(d->kafka, e);
 }
 
+/* On a terminal the picture is painted in place; only what ends the demo may be said over it. */
+static log_t *quiet_log(const options_t *o) {
+    int painted = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && !options_get(o, "log-level");
+    return painted ? log_open(STDERR_FILENO, LOG_ERROR, LOG_TEXT) : NULL;
+}
+
 int command_demo(const options_t *o, log_t *log) {
+    log_t *quiet = quiet_log(o);
     demo_t d = {0};
     loaded_t l = {0};
     error_t e = {0};
     int status = EXIT_FAULT;
+    if (quiet)
+        log = quiet;
     if (demo(o, log, &d, &l, &e))
         log_say(log, LOG_ERROR, "engine", "%s", e.text);
     else
         status = show(&d, o, &l, log);
     demo_kafka_close(d.kafka);
     load_fini(&l);
+    if (quiet)
+        log_close(quiet);
     return status;
 }

@@ -39,10 +39,18 @@ static _Atomic int stop_asked, reload_asked;
 
 static void on_signal(int sig) { atomic_store(sig == SIGHUP ? &reload_asked : &stop_asked, 1); }
 
-static void catch_signals(void) {
+static void on_hangup_stop(int sig) {
+    (void)sig;
+    atomic_store(&stop_asked, 1);
+}
+
+/* A sidecar has no terminal, so SIGHUP reloads; what runs outside a group is somebody's demo and ends with the terminal. */
+static void catch_signals(int grouped) {
     struct sigaction sa = {.sa_handler = on_signal};
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
+    if (!grouped)
+        sa.sa_handler = on_hangup_stop;
     sigaction(SIGHUP, &sa, NULL);
 }
 
@@ -221,7 +229,7 @@ int run_engine(const run_options_t *o) {
     run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}};
     error_t e = {0};
     texts_save(o->texts, &r.texts);
-    catch_signals();
+    catch_signals(o->grouped);
     int rc = open_all(&r, &e);
     if (rc == 0)
         rc = loop(&r, &e);

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "json.h"
+#include "headers_kafka.h"
 #include "mem.h"
 #include "topics_kafka.h"
 
@@ -149,31 +149,6 @@ static void *waker_main(void *arg) {
 
 /* ---- events ---- */
 
-static slice_t headers_json(source_kafka_t *s, const rd_kafka_message_t *m) {
-    rd_kafka_headers_t *h;
-    if (!s->wants_headers || rd_kafka_message_headers(m, &h))
-        return (slice_t){NULL, 0};
-    buf_t text = {0};
-    const char *name;
-    const void *value;
-    size_t len;
-    for (size_t i = 0; rd_kafka_header_get_all(h, i, &name, &value, &len) == 0; i++) {
-        buf_add_char(&text, i ? ',' : '{');
-        json_write_string(&text, name, strlen(name));
-        buf_add_char(&text, ':');
-        if (value)
-            json_write_string(&text, value, len);
-        else
-            buf_add_str(&text, "null");
-    }
-    if (text.len == 0)
-        buf_add_char(&text, '{');
-    buf_add_char(&text, '}');
-    slice_t out = {arena_dup(&s->arena, text.s, text.len), text.len};
-    buf_fini(&text);
-    return out;
-}
-
 /* A NULL topic cache: consecutive messages mostly come from one partition. */
 typedef struct seen {
     const rd_kafka_topic_t *topic;
@@ -228,7 +203,7 @@ static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *
                                .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
                                .key = {m->key, m->key ? m->key_len : 0},
                                .value = {m->payload, m->payload ? m->len : 0},
-                               .headers = headers_json(s, m)}};
+                               .headers = s->wants_headers ? headers_kafka_json(m, &s->arena) : (slice_t){NULL, 0}}};
     return 1;
 }
 
