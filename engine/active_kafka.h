@@ -12,10 +12,10 @@ typedef struct active active_t;
 
 typedef struct active_options {
     const config_t *config;
-    slice_t texts;                   /* of the rules that were loaded last without a fault (texts_save) */
+    slice_t texts; /* of the rules that were loaded last without a fault (texts_save) */
     log_t *log;
     kafka_context_t *kafka;
-    member_t *member;                /* NULL: no group, offsets are not committed */
+    member_t *member; /* NULL: no group, offsets are not committed */
     int32_t task;
     observer_t *observer;
 } active_options_t;
@@ -30,6 +30,6 @@ int active_commit(active_t *a, error_t *e);
  * script and plan; a set that waits already is dropped. */
 void active_reload(active_t *a, script_t *script, plan_t *plan);
 const task_t *active_task(const active_t *a);
-uint64_t active_records(const active_t *a);          /* read since it was opened */
+uint64_t active_records(const active_t *a); /* read since it was opened */
 source_t *active_source(active_t *a);
 #endif

@@ -19,10 +19,10 @@ typedef struct origin {
     int64_t offset; /* of the record; for derived rows a number that keeps their order */
     int32_t topic;  /* index into the task's topic names, which are sorted by name; TOPIC_NONE */
     int32_t partition;
-    uint32_t tick; /* which input event of this step it belongs to, see stream.h */
-    uint32_t flags;          /* ORIGIN_... */
-    slice_t key;   /* the record's key as it came; s == NULL: none */
-    slice_t value; /* the record's value as it came (validated JSON object); s == NULL for derived rows */
+    uint32_t tick;  /* which input event of this step it belongs to, see stream.h */
+    uint32_t flags; /* ORIGIN_... */
+    slice_t key;    /* the record's key as it came; s == NULL: none */
+    slice_t value;  /* the record's value as it came (validated JSON object); s == NULL for derived rows */
 } origin_t;
 
 typedef struct column {

@@ -11,7 +11,8 @@ enum { KIND_ENTRY = 'e', KIND_META = 'm', KIND_TEXTS = 't', KIND_BARRIER = 'b' }
 
 char *changelog_topic(const config_t *c) { return mem_printf("%s-changelog", c->group_id); }
 
-int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value, error_t *e) {
+int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value,
+                        error_t *e) {
     buf_t k = {0};
     buf_add_char(&k, KIND_ENTRY);
     buf_add_bytes(&k, space, strlen(space));
@@ -98,13 +99,15 @@ static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
     uint32_t format = read_u32(&r);
     if (format > CHANGELOG_FORMAT)
         return error_set(e, ERR_INVALID,
-                         "the state in the changelog has format %u, written by a newer ananas; this one reads up to %d. Run the newer one",
+                         "the state in the changelog has format %u, written by a newer ananas; this one reads up to "
+                         "%d. Run the newer one",
                          format, CHANGELOG_FORMAT);
     uint64_t n = read_varint(&r);
     m->at = mem_zalloc((size_t)((n < value.len ? n : value.len) + 1) * sizeof *m->at);
     for (uint64_t i = 0; i < n && !r.bad; i++) {
         slice_t topic = read_bytes(&r);
-        m->at[m->n++] = (changelog_position_t){mem_strndup(topic.s ? topic.s : "", topic.len), (int32_t)read_u32(&r), (int64_t)read_u64(&r)};
+        m->at[m->n++] = (changelog_position_t){mem_strndup(topic.s ? topic.s : "", topic.len), (int32_t)read_u32(&r),
+                                               (int64_t)read_u64(&r)};
     }
     buf_add_slice(&m->version, read_bytes(&r));
     buf_add_slice(&m->task, read_bytes(&r));
@@ -130,7 +133,8 @@ static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store
     reader_t r = reader_of(key + 1, m->key_len - 1);
     slice_t space = read_bytes(&r);
     if (key[0] != KIND_ENTRY || r.bad)
-        return error_set(e, ERR_INVALID, "the changelog holds a record that is no state of this program (offset %lld)", (long long)m->offset);
+        return error_set(e, ERR_INVALID, "the changelog holds a record that is no state of this program (offset %lld)",
+                         (long long)m->offset);
     char *name = mem_strndup(space.s, space.len);
     store_restore(store, name, (slice_t){key + 1 + r.pos, m->key_len - 1 - r.pos}, value);
     mem_free(name);
@@ -140,7 +144,8 @@ static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store
 #define RESTORE_BATCH 4096
 #define RESTORE_SILENCE_MS 60000
 
-static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log_t *log, changelog_found_t *out, error_t *e) {
+static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log_t *log, changelog_found_t *out,
+                      error_t *e) {
     rd_kafka_message_t **batch = mem_alloc(RESTORE_BATCH * sizeof(rd_kafka_message_t *));
     mono_t heard = clock_mono(&clock_system), shown = heard;
     int rc = 0;
@@ -155,7 +160,8 @@ static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log
         if (n > 0)
             heard = now;
         if (rc == 0 && mono_diff_ms(now, heard) > RESTORE_SILENCE_MS)
-            rc = error_set(e, ERR_AGAIN, "restoring: nothing came from the changelog for %d s", RESTORE_SILENCE_MS / 1000);
+            rc = error_set(e, ERR_AGAIN, "restoring: nothing came from the changelog for %d s",
+                           RESTORE_SILENCE_MS / 1000);
         if (mono_diff_ms(now, shown) > 1000) {
             shown = now;
             log_say(log, LOG_INFO, "engine", "restoring state: %llu records read", (unsigned long long)out->entries);
@@ -165,8 +171,8 @@ static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log
     return rc == 1 ? 0 : rc;
 }
 
-int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark, store_t *store,
-                      changelog_found_t *out, error_t *e) {
+int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark,
+                      store_t *store, changelog_found_t *out, error_t *e) {
     rd_kafka_t *rk;
     *out = (changelog_found_t){0};
     int rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &rk, e);

@@ -12,33 +12,41 @@
 
 #define CHANGELOG_FORMAT 1
 
-typedef struct changelog_position { char *topic; int32_t partition; int64_t offset; } changelog_position_t;
+typedef struct changelog_position {
+    char *topic;
+    int32_t partition;
+    int64_t offset;
+} changelog_position_t;
 
 typedef struct changelog_meta {
     int present;
-    changelog_position_t *at;        /* next offset per input partition */
+    changelog_position_t *at; /* next offset per input partition */
     uint32_t n;
-    buf_t task;                      /* task_save_meta */
-    buf_t version;                   /* of the rule set */
+    buf_t task;    /* task_save_meta */
+    buf_t version; /* of the rule set */
 } changelog_meta_t;
 
-typedef struct changelog_texts { char *version; buf_t bytes; } changelog_texts_t;
+typedef struct changelog_texts {
+    char *version;
+    buf_t bytes;
+} changelog_texts_t;
 
-typedef struct changelog_found {     /* what a restore read beside the entries */
+typedef struct changelog_found { /* what a restore read beside the entries */
     changelog_meta_t meta;
-    changelog_texts_t *texts;        /* of the rule sets that state belongs to */
+    changelog_texts_t *texts; /* of the rule sets that state belongs to */
     size_t n_texts, cap_texts;
-    uint64_t entries;                /* records read */
+    uint64_t entries; /* records read */
 } changelog_found_t;
 
-char *changelog_topic(const config_t *c);                             /* "<group.id>-changelog" */
-int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value, error_t *e);
+char *changelog_topic(const config_t *c); /* "<group.id>-changelog" */
+int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *space, slice_t key, slice_t value,
+                        error_t *e);
 int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changelog_meta_t *m, error_t *e);
 /* texts.s == NULL: nothing belongs to that version any more. */
 int changelog_put_texts(sink_t *s, const char *topic, int32_t task, const char *version, slice_t texts, error_t *e);
 int changelog_put_barrier(sink_t *s, const char *topic, int32_t task, slice_t mark, error_t *e);
 /* Reads partition `task` from its beginning until the barrier with this mark, into the store. */
-int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark, store_t *store,
-                      changelog_found_t *out, error_t *e);
+int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark,
+                      store_t *store, changelog_found_t *out, error_t *e);
 void changelog_found_fini(changelog_found_t *f);
 #endif

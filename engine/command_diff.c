@@ -27,7 +27,8 @@ static int spool(const options_t *o, char *path, size_t size, error_t *e) {
     return fd < 0 || n < 0 ? error_set(e, ERR_IO, "cannot keep standard input in %s: %s", path, strerror(errno)) : 0;
 }
 
-static int run_one(const options_t *o, const char *rules, const char *path, wall_t now, log_t *log, sink_t **sink, error_t *e) {
+static int run_one(const options_t *o, const char *rules, const char *path, wall_t now, log_t *log, sink_t **sink,
+                   error_t *e) {
     loaded_t l;
     faults_t faults = {0};
     if (load_all(options_get(o, "config"), rules, log, &l, &faults)) {
@@ -54,7 +55,7 @@ static int run_one(const options_t *o, const char *rules, const char *path, wall
 
 /* Marks what is in both, as often as it is in both. */
 static void match_up(kept_t *a, size_t n_a, kept_t *b, size_t n_b) {
-    map_t waiting = {0};   /* text -> index + 1 of the last unmatched one in a; `before` links those behind it */
+    map_t waiting = {0}; /* text -> index + 1 of the last unmatched one in a; `before` links those behind it */
     size_t *before = mem_zalloc((n_a + 1) * sizeof *before);
     for (size_t i = 0; i < n_a; i++)
         before[i] = (size_t)(uintptr_t)map_put(&waiting, a[i].text, a[i].len, (void *)(uintptr_t)(i + 1));
@@ -89,7 +90,10 @@ static void print_differences(const kept_t *a, size_t n_a, const kept_t *b, size
     }
 }
 
-typedef struct totals { const char *rule; uint64_t count[2], only[2]; } totals_t;
+typedef struct totals {
+    const char *rule;
+    uint64_t count[2], only[2];
+} totals_t;
 
 static void add_totals(totals_t **t, size_t *n, size_t *cap, sink_t *sink, int side) {
     uint32_t n_rules;
@@ -109,7 +113,9 @@ static void add_totals(totals_t **t, size_t *n, size_t *cap, sink_t *sink, int s
     }
 }
 
-static int by_rule(const void *a, const void *b) { return strcmp(((const totals_t *)a)->rule, ((const totals_t *)b)->rule); }
+static int by_rule(const void *a, const void *b) {
+    return strcmp(((const totals_t *)a)->rule, ((const totals_t *)b)->rule);
+}
 
 static void print_totals(sink_t *old, sink_t *new) {
     totals_t *t = NULL;
@@ -120,8 +126,8 @@ static void print_totals(sink_t *old, sink_t *new) {
         qsort(t, n, sizeof *t, by_rule);
     printf("%-32s %10s %10s %10s %10s\n", "rule", "old", "new", "-", "+");
     for (size_t i = 0; i < n; i++)
-        printf("%-32s %10llu %10llu %10llu %10llu\n", t[i].rule, (unsigned long long)t[i].count[0], (unsigned long long)t[i].count[1],
-               (unsigned long long)t[i].only[0], (unsigned long long)t[i].only[1]);
+        printf("%-32s %10llu %10llu %10llu %10llu\n", t[i].rule, (unsigned long long)t[i].count[0],
+               (unsigned long long)t[i].count[1], (unsigned long long)t[i].only[0], (unsigned long long)t[i].only[1]);
     mem_free(t);
 }
 

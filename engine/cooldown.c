@@ -4,8 +4,8 @@
 
 struct cooldown {
     const rule_t *rule;
-    space_t *space;          /* output key -> event time of the last anomaly that passed */
-    etime_t oldest;          /* no entry is older than this */
+    space_t *space; /* output key -> event time of the last anomaly that passed */
+    etime_t oldest; /* no entry is older than this */
 };
 
 cooldown_t *cooldown_new(const rule_t *rule, store_t *store) {

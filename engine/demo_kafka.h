@@ -14,10 +14,10 @@
 typedef struct demo_kafka demo_kafka_t;
 
 typedef struct demo_kafka_options {
-    const char *topic;      /* where the orders go; made by open */
+    const char *topic; /* where the orders go; made by open */
     int32_t partitions;
-    int64_t rate;           /* orders a second; 0: as fast as they are read */
-    int64_t orders;         /* ends after so many; 0: goes on until close */
+    int64_t rate;   /* orders a second; 0: as fast as they are read */
+    int64_t orders; /* ends after so many; 0: goes on until close */
     uint64_t seed;
 } demo_kafka_options_t;
 
@@ -33,8 +33,8 @@ int demo_kafka_start(demo_kafka_t *d, error_t *e);
 
 /* The reader's next offset in a partition of the orders' topic. */
 void demo_kafka_progress(demo_kafka_t *d, int32_t partition, int64_t next_offset);
-int64_t demo_kafka_sent(const demo_kafka_t *d);       /* orders so far */
-int64_t demo_kafka_refused(const demo_kafka_t *d);    /* of them, not delivered */
+int64_t demo_kafka_sent(const demo_kafka_t *d);    /* orders so far */
+int64_t demo_kafka_refused(const demo_kafka_t *d); /* of them, not delivered */
 /* 1: all `orders` are sent; a reader that has read demo_kafka_sent records has read them all. */
 int demo_kafka_done(const demo_kafka_t *d);
 #endif

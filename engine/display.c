@@ -6,9 +6,9 @@
 
 #include "mem.h"
 
-typedef struct line {            /* one rule's */
+typedef struct line { /* one rule's */
     char *rule;
-    uint64_t count, before;      /* anomalies so far; at the last paint */
+    uint64_t count, before; /* anomalies so far; at the last paint */
     char latest[240];
 } line_t;
 
@@ -21,7 +21,7 @@ struct display {
     size_t n_lines, cap_lines;
     uint64_t records, before;
     mono_t started, last;
-    char notice[300];            /* what the last reload did */
+    char notice[300]; /* what the last reload did */
 };
 
 #define PAINT_MS 250
@@ -98,17 +98,20 @@ static void lag_text(const task_t *t, char *out, size_t size) {
 static void paint_terminal(display_t *d, const task_t *t, double rate, double seconds) {
     char lag[64];
     int width = columns(d), lines = 0;
-    const char *bold = d->colour ? "\033[1m" : "", *dim = d->colour ? "\033[2m" : "", *plain = d->colour ? "\033[0m" : "";
+    const char *bold = d->colour ? "\033[1m" : "", *dim = d->colour ? "\033[2m" : "",
+               *plain = d->colour ? "\033[0m" : "";
     lag_text(t, lag, sizeof lag);
     if (d->painted)
         fprintf(d->out, "\033[%dA", d->painted);
     fprintf(d->out, "\033[K%s%s%s\n", bold, d->title, plain);
-    fprintf(d->out, "\033[K%llu %s   %.0f/s   watermark %s   %.0f s\n\033[K\n", (unsigned long long)d->records, d->unit, rate, lag, seconds);
+    fprintf(d->out, "\033[K%llu %s   %.0f/s   watermark %s   %.0f s\n\033[K\n", (unsigned long long)d->records, d->unit,
+            rate, lag, seconds);
     fprintf(d->out, "\033[K%s%-24s %10s  %s%s\n", dim, "rule", "anomalies", "latest", plain);
     lines = 4;
     for (size_t i = 0; i < d->n_lines; i++, lines++) {
         const line_t *l = &d->lines[i];
-        fprintf(d->out, "\033[K%-24.24s %10llu  %.*s\n", l->rule, (unsigned long long)l->count, fit(l->latest, width - 38), l->latest);
+        fprintf(d->out, "\033[K%-24.24s %10llu  %.*s\n", l->rule, (unsigned long long)l->count,
+                fit(l->latest, width - 38), l->latest);
     }
     if (d->notice[0]) {
         fprintf(d->out, "\033[K%.*s\n", fit(d->notice, width), d->notice);
@@ -132,7 +135,8 @@ static void paint_plain(display_t *d, const task_t *t, double rate) {
 
 static void paint_latest(display_t *d) {
     for (size_t i = 0; i < d->n_lines; i++)
-        fprintf(d->out, "%-24s %10llu  %s\n", d->lines[i].rule, (unsigned long long)d->lines[i].count, d->lines[i].latest);
+        fprintf(d->out, "%-24s %10llu  %s\n", d->lines[i].rule, (unsigned long long)d->lines[i].count,
+                d->lines[i].latest);
 }
 
 void display_paint(display_t *d, const task_t *t, int last) {

@@ -67,8 +67,9 @@ static const char *take_member(envelope_t *e, slice_t key, slice_t value, arena_
     if (is(key, "topic"))
         return text_of(value, a, &e->topic) || !e->topic.s ? "topic must be a string" : NULL;
     if (is(key, "partition"))
-        return integer_of(value, &e->partition) || e->partition < 0 || e->partition > INT32_MAX ? "partition must be an integer"
-                                                                                                : NULL;
+        return integer_of(value, &e->partition) || e->partition < 0 || e->partition > INT32_MAX
+                   ? "partition must be an integer"
+                   : NULL;
     if (is(key, "offset"))
         return integer_of(value, &e->offset) ? "offset must be an integer" : NULL;
     if (is(key, "ts"))
@@ -81,8 +82,9 @@ static const char *take_member(envelope_t *e, slice_t key, slice_t value, arena_
     }
     if (is(key, "partitions")) {
         e->kind = LINE_PARTITIONS;
-        return integer_of(value, &e->partitions) || e->partitions < 0 || e->partitions > 100000 ? "partitions must be a small integer"
-                                                                                                : NULL;
+        return integer_of(value, &e->partitions) || e->partitions < 0 || e->partitions > 100000
+                   ? "partitions must be a small integer"
+                   : NULL;
     }
     if (is(key, "idle")) {
         e->kind = LINE_IDLE;

@@ -9,15 +9,24 @@
 #include "buf.h"
 #include "clock.h"
 
-typedef enum { LINE_RECORD, LINE_PARTITIONS, LINE_IDLE, LINE_WATERMARK, LINE_RULES, LINE_MARK, LINE_EMPTY, LINE_BAD } line_kind_t;
+typedef enum {
+    LINE_RECORD,
+    LINE_PARTITIONS,
+    LINE_IDLE,
+    LINE_WATERMARK,
+    LINE_RULES,
+    LINE_MARK,
+    LINE_EMPTY,
+    LINE_BAD
+} line_kind_t;
 
 typedef struct envelope {
     line_kind_t kind;
-    const char *reason;          /* LINE_BAD */
+    const char *reason; /* LINE_BAD */
     slice_t topic;
-    int64_t partition, partitions, offset, ts;   /* offset and ts: -1 when absent */
-    slice_t key, payload;        /* s == NULL: null or absent */
-    slice_t headers;             /* JSON object text; s == NULL: none */
+    int64_t partition, partitions, offset, ts; /* offset and ts: -1 when absent */
+    slice_t key, payload;                      /* s == NULL: null or absent */
+    slice_t headers;                           /* JSON object text; s == NULL: none */
     etime_t watermark;
     slice_t rules;
     int64_t mark;

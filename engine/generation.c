@@ -10,7 +10,8 @@ generation_t *generation_new(script_t *script, plan_t *plan, const generation_op
     return g;
 }
 
-static int load(const rule_texts_t *texts, const generation_options_t *o, script_t **script, plan_t **plan, error_t *e) {
+static int load(const rule_texts_t *texts, const generation_options_t *o, script_t **script, plan_t **plan,
+                error_t *e) {
     faults_t faults = {0};
     int rc = script_open(script, &o->limits, o->log, e);
     if (rc)

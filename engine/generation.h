@@ -6,7 +6,7 @@
 #define ANANAS_GENERATION_H
 #include "script.h"
 
-typedef struct generation_options {      /* for a script that has to be opened again */
+typedef struct generation_options { /* for a script that has to be opened again */
     script_limits_t limits;
     const config_t *config;
     log_t *log;

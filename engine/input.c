@@ -18,11 +18,11 @@ struct input {
     char *path;
     z_stream gz;
     ZSTD_DStream *zstd;
-    buf_t packed;            /* compressed bytes not yet taken */
+    buf_t packed; /* compressed bytes not yet taken */
     size_t packed_at;
-    buf_t text;              /* lines; [0, taken) were given out */
-    size_t taken, scanned;   /* no newline in [taken, scanned) */
-    int borrowed;            /* lines were given out since the last release */
+    buf_t text;            /* lines; [0, taken) were given out */
+    size_t taken, scanned; /* no newline in [taken, scanned) */
+    int borrowed;          /* lines were given out since the last release */
     uint64_t lines;
 };
 

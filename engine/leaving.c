@@ -1,7 +1,13 @@
 #include "leaving.h"
 
-void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin, etime_t until) {
-    *l = (leaving_t){.generation = generation_take(g), .rule = rule, .group = group, .select = select, .begin = begin, .until = until};
+void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin,
+                  etime_t until) {
+    *l = (leaving_t){.generation = generation_take(g),
+                     .rule = rule,
+                     .group = group,
+                     .select = select,
+                     .begin = begin,
+                     .until = until};
     group_leave(group, until);
 }
 

@@ -9,20 +9,21 @@
 #include "select.h"
 
 typedef struct leaving {
-    generation_t *generation;    /* a reference of its own */
-    const rule_t *rule;          /* in that generation's plan */
+    generation_t *generation; /* a reference of its own */
+    const rule_t *rule;       /* in that generation's plan */
     group_t *group;
     select_t *select;
-    etime_t begin, until;        /* of its windows; begin names its space in the store */
-    int dead;                    /* its code overran its budget */
+    etime_t begin, until; /* of its windows; begin names its space in the store */
+    int dead;             /* its code overran its budget */
 } leaving_t;
 
 /* Takes group and select over. */
-void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin, etime_t until);
+void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin,
+                  etime_t until);
 void leaving_fini(leaving_t *l);
 /* Runs over the rows that are its own; *in becomes the rows for the versions after it. Writes its output. out->batch NULL:
  * it gave nothing. Where its code overran its budget it is marked dead and took nothing. */
 void leaving_run(leaving_t *l, step_t *s, stream_t *in, outbox_t *o, result_t *out);
-int leaving_over(const leaving_t *l, etime_t watermark);      /* its last window has closed */
+int leaving_over(const leaving_t *l, etime_t watermark); /* its last window has closed */
 void leaving_drop_state(leaving_t *l, store_t *store);
 #endif

@@ -23,7 +23,8 @@ static int load_config(const char *path, const char *text, log_t *log, config_t 
     return rc;
 }
 
-int load_rules(const config_t *config, const char *rules, log_t *log, script_t **script, plan_t **plan, faults_t *faults) {
+int load_rules(const config_t *config, const char *rules, log_t *log, script_t **script, plan_t **plan,
+               faults_t *faults) {
     script_limits_t limits = load_limits(config);
     error_t e = {0};
     *script = NULL;
@@ -54,7 +55,8 @@ static void check_rules(const char *rules, log_t *log, const config_t *config, f
     }
 }
 
-static int load_both(const char *path, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
+static int load_both(const char *path, const char *text, const char *rules, log_t *log, loaded_t *out,
+                     faults_t *faults) {
     *out = (loaded_t){0};
     int rc = load_config(path, text, log, &out->config, faults);
     if (rc) {

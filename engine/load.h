@@ -9,9 +9,9 @@
 
 typedef struct loaded {
     config_t *config;
-    script_t *script;        /* taken over by the task */
-    plan_t *plan;            /* likewise */
-    char *rules;             /* path the rules came from */
+    script_t *script; /* taken over by the task */
+    plan_t *plan;     /* likewise */
+    char *rules;      /* path the rules came from */
 } loaded_t;
 
 script_limits_t load_limits(const config_t *c);
@@ -21,7 +21,8 @@ int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *o
 /* The same from a configuration's text; name stands for its path in messages. */
 int load_all_text(const char *name, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults);
 /* Another rule set for the same configuration. */
-int load_rules(const config_t *config, const char *rules, log_t *log, script_t **script, plan_t **plan, faults_t *faults);
-void load_fini(loaded_t *l);     /* what was not taken over */
+int load_rules(const config_t *config, const char *rules, log_t *log, script_t **script, plan_t **plan,
+               faults_t *faults);
+void load_fini(loaded_t *l); /* what was not taken over */
 void load_print_faults(const faults_t *f);
 #endif

@@ -129,8 +129,15 @@ static batch_t *merge_batches(step_t *s, const merge_input_t *in, const batch_t 
         cells[n_columns - 1][r] = cell_str(in[i].name, strlen(in[i].name));
     }
     batch_t *out = arena_alloc(a, sizeof *out);
-    *out = (batch_t){.n = rows, .n_origins = rows, .n_columns = n_columns, .open = (uint32_t)open, .origin = iota,
-                     .sub = sub, .origins = origins, .columns = columns, .names = names};
+    *out = (batch_t){.n = rows,
+                     .n_origins = rows,
+                     .n_columns = n_columns,
+                     .open = (uint32_t)open,
+                     .origin = iota,
+                     .sub = sub,
+                     .origins = origins,
+                     .columns = columns,
+                     .names = names};
     return out;
 }
 

@@ -7,22 +7,22 @@
 
 typedef struct observer observer_t;
 
-typedef struct reading {         /* how far one input partition was read */
-    int32_t topic, partition;    /* topic: index into the task's topic names */
-    int64_t next, lag;           /* next offset; records that wait on the broker, -1: not known */
+typedef struct reading {      /* how far one input partition was read */
+    int32_t topic, partition; /* topic: index into the task's topic names */
+    int64_t next, lag;        /* next offset; records that wait on the broker, -1: not known */
 } reading_t;
 
 struct observer {
-    void (*wrote)(observer_t *o, const task_t *t, const outbox_t *out);      /* output of a step, before its commit */
+    void (*wrote)(observer_t *o, const task_t *t, const outbox_t *out); /* output of a step, before its commit */
     void (*committed)(observer_t *o, const task_t *t, int64_t took_ms);
-    void (*dropped)(observer_t *o);                                          /* what was written since the last commit never happened */
+    void (*dropped)(observer_t *o); /* what was written since the last commit never happened */
     void (*stepped)(observer_t *o, const task_t *t, uint32_t records, int64_t took_ns);
-    void (*readings)(observer_t *o, const reading_t *at, uint32_t n);        /* now and then */
-    void (*restoring)(observer_t *o);                                        /* no turn until that is done */
-    void (*tick)(observer_t *o, const task_t *t);                            /* every turn of the loop; t NULL: standing by */
+    void (*readings)(observer_t *o, const reading_t *at, uint32_t n); /* now and then */
+    void (*restoring)(observer_t *o);                                 /* no turn until that is done */
+    void (*tick)(observer_t *o, const task_t *t);                     /* every turn of the loop; t NULL: standing by */
     void (*reloaded)(observer_t *o, const task_t *t, int ok, const char *text);
-    int (*wants_reload)(observer_t *o);                                      /* somebody asked by HTTP */
-    int (*wants_stop)(observer_t *o);                                        /* the demo has shown all its orders */
-    void (*progress)(observer_t *o, const position_t *at, uint32_t n);        /* next offsets, after a step */
+    int (*wants_reload)(observer_t *o);                                /* somebody asked by HTTP */
+    int (*wants_stop)(observer_t *o);                                  /* the demo has shown all its orders */
+    void (*progress)(observer_t *o, const position_t *at, uint32_t n); /* next offsets, after a step */
 };
 #endif

@@ -12,15 +12,15 @@
 #include "stream.h"
 
 typedef struct rule_stats {
-    uint64_t rows_in;        /* rows that reached the rule (after unnest, before where) */
-    uint64_t emitted;        /* rows it gave, tombstones not counted */
+    uint64_t rows_in; /* rows that reached the rule (after unnest, before where) */
+    uint64_t emitted; /* rows it gave, tombstones not counted */
     uint64_t updates, tombstones;
-    uint64_t late;           /* rows too late for every window they belong to */
-    uint64_t errors;         /* evaluations that raised */
-    uint64_t limits;         /* things given up because of a bound (pattern threads, max_state, ...) */
-    uint64_t held_back;      /* by cooldown */
-    uint64_t skipped;        /* rows not seen while quarantined */
-    uint64_t dropped_windows;/* open windows dropped by a reload */
+    uint64_t late;            /* rows too late for every window they belong to */
+    uint64_t errors;          /* evaluations that raised */
+    uint64_t limits;          /* things given up because of a bound (pattern threads, max_state, ...) */
+    uint64_t held_back;       /* by cooldown */
+    uint64_t skipped;         /* rows not seen while quarantined */
+    uint64_t dropped_windows; /* open windows dropped by a reload */
     int quarantined;
 } rule_stats_t;
 
@@ -35,15 +35,15 @@ void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute
 /* A row that is too late: counted, and written to the rule's late_to when there is one. */
 void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick);
 
-struct step {                /* one step of the task; made by task.c */
+struct step { /* one step of the task; made by task.c */
     arena_t *arena;
     store_t *store;
     script_t *script;
-    rule_stats_t *stats;     /* of the rule being run */
-    uint32_t rule_index;     /* likewise, in the plan that runs; a leaving version has it from its successor */
+    rule_stats_t *stats; /* of the rule being run */
+    uint32_t rule_index; /* likewise, in the plan that runs; a leaving version has it from its successor */
     log_t *log;
-    const char *const *topics;   /* names by origin.topic; a NULL ends them */
-    etime_t since;           /* windows that began before it are not emitted */
+    const char *const *topics; /* names by origin.topic; a NULL ends them */
+    etime_t since;             /* windows that began before it are not emitted */
     void *task;
 };
 
@@ -54,8 +54,8 @@ typedef enum { ROW_NEW = 0, ROW_UPDATE = 1, ROW_TOMBSTONE = 2 } row_kind_t;
 typedef struct result {
     batch_t *batch;
     uint8_t *kind;
-    slice_t *keys;           /* set by select: the output record's key per row; NULL: the source record's key */
-    const etime_t *stamps;   /* the output record's time, where it is not the row's event time for its readers; or NULL */
+    slice_t *keys;         /* set by select: the output record's key per row; NULL: the source record's key */
+    const etime_t *stamps; /* the output record's time, where it is not the row's event time for its readers; or NULL */
 } result_t;
 /* Where provenance is asked for (rule->provenance), results carry the column EXPLAIN_COLUMN: JSON array text of
  * [topic, partition, offset] triples; input batches that already have such a column pass its cells on. */

@@ -6,23 +6,26 @@
 
 typedef struct option_row {
     const char *name;
-    char letter;             /* 0: none */
-    const char *arg;         /* NULL: a flag */
+    char letter;     /* 0: none */
+    const char *arg; /* NULL: a flag */
     const char *doc;
 } option_row_t;
 
 typedef struct command_row {
     command_t command;
     const char *name, *args, *doc, *more;
-    const option_row_t *options;   /* ends with a row without a name */
+    const option_row_t *options; /* ends with a row without a name */
     int max_rest;
 } command_row_t;
 
-#define OPTION_CONFIG {"config", 'c', "FILE", "configuration (default: ananas.lua)"}
-#define OPTION_LOG                                                                                                     \
-    {"log-format", 0, "text|json", "form of the log lines on standard error (default: text)"},                          \
-    {"log-level", 0, "LEVEL", "debug, info, warn or error (default: info)"}
-#define OPTION_END {NULL, 0, NULL, NULL}
+#define OPTION_CONFIG \
+    { "config", 'c', "FILE", "configuration (default: ananas.lua)" }
+#define OPTION_LOG                                                                               \
+    {"log-format", 0, "text|json", "form of the log lines on standard error (default: text)"}, { \
+        "log-level", 0, "LEVEL", "debug, info, warn or error (default: info)"                    \
+    }
+#define OPTION_END \
+    { NULL, 0, NULL, NULL }
 
 static const option_row_t run_options[] = {OPTION_CONFIG, OPTION_LOG, OPTION_END};
 static const option_row_t check_options[] = {
@@ -35,7 +38,8 @@ static const option_row_t check_options[] = {
 static const option_row_t replay_options[] = {
     OPTION_CONFIG,
     {"rules", 0, "PATH", "rules to run instead of those of the configuration"},
-    {"input", 'i', "FILE", "records as `kcat -C -J` prints them; gzip and zstd are recognised; - is standard input (default)"},
+    {"input", 'i', "FILE",
+     "records as `kcat -C -J` prints them; gzip and zstd are recognised; - is standard input (default)"},
     {"raw", 0, "SOURCE", "the input is bare payload lines of this source"},
     {"output", 'o', "FILE", "where the output records go, one JSON object a line; - is standard output (default)"},
     {"no-flush", 0, NULL, "do not close the windows that are open at the end of the input"},
@@ -71,18 +75,23 @@ static const option_row_t help_options[] = {OPTION_END};
 
 static const command_row_t commands[] = {
     {COMMAND_RUN, "run", "", "read topics, ask the rules, write anomalies, until SIGTERM or SIGINT",
-     "Stopping commits and never closes a window early. SIGHUP, or a change in the rules folder, reloads the rules.", run_options, 0},
-    {COMMAND_CHECK, "check", "", "load configuration and rules, report every fault, print the plan", "", check_options, 0},
+     "Stopping commits and never closes a window early. SIGHUP, or a change in the rules folder, reloads the rules.",
+     run_options, 0},
+    {COMMAND_CHECK, "check", "", "load configuration and rules, report every fault, print the plan", "", check_options,
+     0},
     {COMMAND_REPLAY, "replay", "", "the same engine over recorded records, without a broker; deterministic",
      "Control lines: {\"topic\":T,\"partitions\":N}, {\"topic\":T,\"partition\":P,\"idle\":true}, {\"watermark\":MS}, "
-     "{\"rules\":PATH}.", replay_options, 0},
+     "{\"rules\":PATH}.",
+     replay_options, 0},
     {COMMAND_DIFF, "diff", "OLD NEW", "run two rule sets over the same records and show the anomalies of only one",
      "A line with - is an anomaly of OLD only, with + of NEW only; totals per rule follow.", diff_options, 2},
-    {COMMAND_TEST, "test", "[PATH...]", "run the rules' tests (*_spec.lua)", "Without a path: the specs beside the configured rules.",
-     test_options, 1000},
-    {COMMAND_DEMO, "demo", "", "an embedded broker, generated pizza orders and the shipped rules, live", "", demo_options, 0},
+    {COMMAND_TEST, "test", "[PATH...]", "run the rules' tests (*_spec.lua)",
+     "Without a path: the specs beside the configured rules.", test_options, 1000},
+    {COMMAND_DEMO, "demo", "", "an embedded broker, generated pizza orders and the shipped rules, live", "",
+     demo_options, 0},
     {COMMAND_VERSION, "version", "", "print the versions of ananas and its libraries", "", version_options, 0},
-    {COMMAND_HELP, "help", "[COMMAND]", "print help, or: what may stand in files (config, rules), a manual page (man), completion (bash)", "",
+    {COMMAND_HELP, "help", "[COMMAND]",
+     "print help, or: what may stand in files (config, rules), a manual page (man), completion (bash)", "",
      help_options, 1}};
 #define N_COMMANDS (int)(sizeof commands / sizeof *commands)
 
@@ -107,7 +116,8 @@ static void getopt_tables(const command_row_t *c, struct option *longs, char *sh
     int n = 0;
     *shorts++ = ':';
     for (; c->options[n].name; n++) {
-        longs[n] = (struct option){c->options[n].name, c->options[n].arg ? required_argument : no_argument, NULL, 256 + n};
+        longs[n] =
+            (struct option){c->options[n].name, c->options[n].arg ? required_argument : no_argument, NULL, 256 + n};
         if (c->options[n].letter) {
             *shorts++ = c->options[n].letter;
             *shorts++ = ':';
@@ -240,7 +250,8 @@ void options_print_help(const options_t *o, int any) {
     for (int i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].doc);
     printf("\n`ananas COMMAND --help` tells a command's options.\n"
-           "Exit status: 0 done; 1 a fault in configuration, rules, tests or input; 2 wrong usage; 70 or above an internal failure.\n");
+           "Exit status: 0 done; 1 a fault in configuration, rules, tests or input; 2 wrong usage; 70 or above an "
+           "internal failure.\n");
 }
 
 void options_print_man(void) {
@@ -252,12 +263,15 @@ void options_print_man(void) {
         for (const option_row_t *r = c->options; r->name; r++)
             printf(".TP\n\\fB\\-\\-%s\\fR %s\n%s\n", r->name, r->arg ? r->arg : "", r->doc);
     }
-    printf(".SH EXIT STATUS\n0 done; 1 a fault in configuration, rules, tests or input under a stop policy; 2 wrong usage; "
-           "70 or above an internal failure.\n.SH SIGNALS\nSIGTERM, SIGINT: stop reading, commit, exit 0. SIGHUP: reload the rules.\n");
+    printf(".SH EXIT STATUS\n0 done; 1 a fault in configuration, rules, tests or input under a stop policy; 2 wrong "
+           "usage; "
+           "70 or above an internal failure.\n.SH SIGNALS\nSIGTERM, SIGINT: stop reading, commit, exit 0. SIGHUP: "
+           "reload the rules.\n");
 }
 
 void options_print_completion(void) {
-    printf("_ananas() {\n  local cur=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" = 1 ]; then\n    COMPREPLY=($(compgen -W '");
+    printf("_ananas() {\n  local cur=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" = 1 ]; then\n    "
+           "COMPREPLY=($(compgen -W '");
     for (int i = 0; i < N_COMMANDS; i++)
         printf("%s%s", i ? " " : "", commands[i].name);
     printf("' -- \"$cur\"))\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n");

@@ -7,16 +7,23 @@
 #include "error.h"
 
 typedef enum {
-    COMMAND_RUN, COMMAND_CHECK, COMMAND_REPLAY, COMMAND_DIFF, COMMAND_TEST, COMMAND_DEMO, COMMAND_VERSION, COMMAND_HELP
+    COMMAND_RUN,
+    COMMAND_CHECK,
+    COMMAND_REPLAY,
+    COMMAND_DIFF,
+    COMMAND_TEST,
+    COMMAND_DEMO,
+    COMMAND_VERSION,
+    COMMAND_HELP
 } command_t;
 
 #define OPTIONS_MAX 24
 typedef struct options {
     command_t command;
-    const char *values[OPTIONS_MAX];   /* by row of the command's options; flags: "1" */
-    char **rest;                       /* what is no option */
+    const char *values[OPTIONS_MAX]; /* by row of the command's options; flags: "1" */
+    char **rest;                     /* what is no option */
     int n_rest;
-    int help;                          /* --help was asked for */
+    int help; /* --help was asked for */
 } options_t;
 
 /* 0, or ERR_INVALID (wrong usage: *e says what, exit 2). */

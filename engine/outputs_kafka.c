@@ -7,7 +7,11 @@
 #include "mem.h"
 #include "topics_kafka.h"
 
-typedef struct wants { topic_want_t *at; uint32_t n; size_t cap; } wants_t;
+typedef struct wants {
+    topic_want_t *at;
+    uint32_t n;
+    size_t cap;
+} wants_t;
 
 #define ASK_MS 5000
 #define PAUSE_NS 500000000L
@@ -35,7 +39,8 @@ static wants_t wants_of(const config_t *c, const plan_t *plan) {
         if (r->to && r->mode == MODE_ACTIVE)
             want(&w, c, mem_strdup(r->to), mem_printf("written by rule \"%s\", %s:%d", r->name, r->file, r->line), 0);
         if (r->late_to)
-            want(&w, c, mem_strdup(r->late_to), mem_printf("late rows of rule \"%s\", %s:%d", r->name, r->file, r->line), 0);
+            want(&w, c, mem_strdup(r->late_to),
+                 mem_printf("late rows of rule \"%s\", %s:%d", r->name, r->file, r->line), 0);
     }
     for (uint32_t i = 0; i < c->n_sources; i++)
         for (uint32_t k = 0; k < c->sources[i].topics.n && c->sources[i].on_bad == BAD_DEAD_LETTER; k++)

@@ -90,10 +90,12 @@ void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p) {
     old->select = NULL;
 }
 
-void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin, etime_t until) {
+void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin,
+                          etime_t until) {
     static const names_t none;
     mem_grow(&p->leaving, &p->cap_leaving, p->n_leaving + 1, sizeof *p->leaving);
-    leaving_init(&p->leaving[p->n_leaving++], g, rule, group_new_from(rule, store, begin), select_new(rule, &none), begin, until);
+    leaving_init(&p->leaving[p->n_leaving++], g, rule, group_new_from(rule, store, begin), select_new(rule, &none),
+                 begin, until);
 }
 
 /* Versions whose last window has closed, or whose code overran. Not at the end of the step in which that happened: its
@@ -107,7 +109,8 @@ static void let_go(pipeline_t *p, step_t *s, const stream_t *in) {
             continue;
         }
         if (l->dead)
-            log_say(s->log, LOG_ERROR, "rules", "the leaving version %s of rule \"%s\" overran its budget; its %zu open windows are dropped",
+            log_say(s->log, LOG_ERROR, "rules",
+                    "the leaving version %s of rule \"%s\" overran its budget; its %zu open windows are dropped",
                     l->rule->version, l->rule->name, group_open_windows(l->group));
         leaving_drop_state(l, s->store);
         leaving_fini(l);

@@ -17,28 +17,28 @@ typedef struct prefix {
     const batch_t *in;
     const unnested_t *fast;
     batch_t *unnested, *kept;
-    int ready;                   /* made in this step, and nothing failed on the way */
+    int ready; /* made in this step, and nothing failed on the way */
 } prefix_t;
 
 typedef struct pipeline {
     const rule_t *rule;
     const struct pipeline *twin; /* one that runs before it and begins in the same way, or NULL; borrowed */
     prefix_t prefix;
-    names_t in_extras;           /* columns of its input rows beside the record's members, see select.h */
-    names_t extras;              /* the same of its output rows */
+    names_t in_extras; /* columns of its input rows beside the record's members, see select.h */
+    names_t extras;    /* the same of its output rows */
     select_t *select;
-    group_t *group;              /* at most one of these three */
+    group_t *group; /* at most one of these three */
     match_t *match;
     process_t *process;
     cooldown_t *cooldown;
-    etime_t begin;               /* it took over from another version there; ETIME_MIN: it did not */
-    leaving_t *leaving;          /* versions before it whose windows are still open, oldest first */
+    etime_t begin;      /* it took over from another version there; ETIME_MIN: it did not */
+    leaving_t *leaving; /* versions before it whose windows are still open, oldest first */
     size_t n_leaving, cap_leaving;
-    valve_t valve;               /* where it reads several inputs */
+    valve_t valve; /* where it reads several inputs */
     rule_stats_t stats;
-    etime_t wm;                  /* what its readers have been told so far */
+    etime_t wm; /* what its readers have been told so far */
     int idle;
-    stream_t out;                /* of this step, for its readers */
+    stream_t out; /* of this step, for its readers */
 } pipeline_t;
 
 /* in_extras: borrowed strings in a list of the pipeline's own. */
@@ -51,7 +51,8 @@ void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
 /* Versions that were leaving go on leaving. */
 void pipeline_move_leaving(pipeline_t *old, pipeline_t *p);
 /* A version that was leaving when its state was written. */
-void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin, etime_t until);
+void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin,
+                          etime_t until);
 /* The greatest end of a window that is there, of all versions; ETIME_MIN: none is. */
 etime_t pipeline_last_end(const pipeline_t *p);
 

@@ -14,7 +14,7 @@ typedef int (*reloader_check_fn)(void *ctx, const plan_t *plan, error_t *e);
 
 reloader_t *reloader_new(const config_t *config, const char *rules, log_t *log, reloader_check_fn check, void *ctx);
 void reloader_free(reloader_t *r);
-void reloader_start(reloader_t *r);       /* when busy: once more after that */
+void reloader_start(reloader_t *r); /* when busy: once more after that */
 /* READY: *script and *plan are the caller's. FAULTY: *text says the faults, until the next call. */
 reload_state_t reloader_poll(reloader_t *r, script_t **script, plan_t **plan, const char **text);
 #endif

@@ -36,8 +36,8 @@ static void show_progress(replay_t *r, uint64_t events, int last) {
     r->shown = now;
     double s = (double)(now.ns - r->started.ns) / 1e9;
     char line[160];
-    snprintf(line, sizeof line, "%llu records, %.0f/s, %llu written", (unsigned long long)events, s > 0 ? (double)events / s : 0,
-             (unsigned long long)r->written);
+    snprintf(line, sizeof line, "%llu records, %.0f/s, %llu written", (unsigned long long)events,
+             s > 0 ? (double)events / s : 0, (unsigned long long)r->written);
     log_status(r->log, last ? "" : line);
 }
 
@@ -55,7 +55,8 @@ static int tell_mark(replay_t *r, int64_t mark, error_t *e) {
         buf_add_str(&text, "null}");
     else
         buf_printf(&text, "%lld}", (long long)low);
-    out_record_t record = {.topic = "ananas.mark", .value = buf_slice(&text), .rule = -1, .kind = OUT_MARK, .time = mark};
+    out_record_t record = {
+        .topic = "ananas.mark", .value = buf_slice(&text), .rule = -1, .kind = OUT_MARK, .time = mark};
     outbox_t box = {&record, 1, 1};
     int rc = sink_write(r->sink, &box, e);
     buf_fini(&text);

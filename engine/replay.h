@@ -13,12 +13,12 @@ typedef struct replay {
     task_t *task;
     source_t *source;
     sink_t *sink;
-    wall_t now;              /* wall clock for max_ahead */
-    etime_t since;           /* windows that began before it are not emitted; ETIME_MIN: all are */
-    int flush;               /* the end of the input closes what is open */
-    double seconds;          /* out: how long it took */
-    uint64_t written;        /* out: records written */
-    mono_t started, shown;   /* progress on a terminal */
+    wall_t now;            /* wall clock for max_ahead */
+    etime_t since;         /* windows that began before it are not emitted; ETIME_MIN: all are */
+    int flush;             /* the end of the input closes what is open */
+    double seconds;        /* out: how long it took */
+    uint64_t written;      /* out: records written */
+    mono_t started, shown; /* progress on a terminal */
     int show_progress;
 } replay_t;
 

@@ -12,7 +12,8 @@ static int time_of(const char *option, const char *text, wall_t now, int ago, et
         *out = now.ms - ms;
         return 0;
     }
-    return error_set(e, ERR_INVALID, "--%s %s is no time: epoch milliseconds, ISO 8601%s", option, text, ago ? ", or a duration back from now (6h)" : "");
+    return error_set(e, ERR_INVALID, "--%s %s is no time: epoch milliseconds, ISO 8601%s", option, text,
+                     ago ? ", or a duration back from now (6h)" : "");
 }
 
 int replay_input_now(const options_t *o, wall_t *out, error_t *e) {
@@ -36,7 +37,8 @@ static int raw_topic(const options_t *o, const replay_t *r, int32_t *out, error_
 }
 
 static int open_history(const options_t *o, replay_t *r, error_t *e) {
-    source_history_options_t h = {.config = r->config, .log = r->log, .topics = task_topics(r->task), .since = ETIME_MIN, .until = ETIME_MAX};
+    source_history_options_t h = {
+        .config = r->config, .log = r->log, .topics = task_topics(r->task), .since = ETIME_MIN, .until = ETIME_MAX};
     const char *since = options_get(o, "since"), *until = options_get(o, "until");
     int rc = since ? time_of("since", since, r->now, 1, &h.since, e) : 0;
     if (rc == 0 && until)

@@ -31,7 +31,8 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
     if (rows && e->first_row < rows->n) {
         const origin_t *o = batch_origin(rows, e->first_row);
         if (o->topic != TOPIC_NONE)
-            snprintf(place, sizeof place, " (record %s/%d@%lld)", s->topics[o->topic], o->partition, (long long)o->offset);
+            snprintf(place, sizeof place, " (record %s/%d@%lld)", s->topics[o->topic], o->partition,
+                     (long long)o->offset);
         else
             snprintf(place, sizeof place, " (row of event time %lld)", (long long)o->time);
     }

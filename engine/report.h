@@ -8,12 +8,12 @@
 #include "sink.h"
 #include "task.h"
 
-typedef struct report {          /* what a step's reports need beside the step; step->task points to it */
+typedef struct report { /* what a step's reports need beside the step; step->task points to it */
     const plan_t *plan;
     outbox_t *outbox;
-    last_error_t *errors;        /* per rule */
-    const names_t *extras;       /* per rule: of its input rows, see select.h */
+    last_error_t *errors;  /* per rule */
+    const names_t *extras; /* per rule: of its input rows, see select.h */
 } report_t;
 
-int report_due(uint64_t before, uint64_t now);   /* a power of ten was reached */
+int report_due(uint64_t before, uint64_t now); /* a power of ten was reached */
 #endif

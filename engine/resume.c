@@ -3,11 +3,13 @@
 #define WHERE "%s/%d: "
 
 static int offset_gone(const resume_facts_t *f, int64_t next, error_t *e) {
-    return error_set(e, ERR_INVALID,
-                     WHERE "this group stopped at offset %lld, but the broker has only %lld to %lld: the records between expired or the "
-                           "topic was made anew. To go on without them: stop all members, kafka-consumer-groups --group %s "
-                           "--reset-offsets, delete topic %s (state starts empty), start again",
-                     f->topic, f->partition, (long long)next, (long long)f->low, (long long)f->high, f->group, f->changelog);
+    return error_set(
+        e, ERR_INVALID,
+        WHERE
+        "this group stopped at offset %lld, but the broker has only %lld to %lld: the records between expired or the "
+        "topic was made anew. To go on without them: stop all members, kafka-consumer-groups --group %s "
+        "--reset-offsets, delete topic %s (state starts empty), start again",
+        f->topic, f->partition, (long long)next, (long long)f->low, (long long)f->high, f->group, f->changelog);
 }
 
 static int first_start(const resume_facts_t *f, int64_t *offset, const char **note) {
@@ -25,28 +27,36 @@ int resume_offset(const resume_facts_t *f, int64_t *offset, const char **note, e
     if (f->committed == RESUME_NONE && f->state == RESUME_NONE)
         return first_start(f, offset, note);
     if (f->committed == RESUME_NONE)
-        return error_set(e, ERR_INVALID,
-                         WHERE "the changelog holds state up to offset %lld, but group %s has no committed offset any more (expired or "
-                               "deleted). To go on with the state: kafka-consumer-groups --group %s --reset-offsets --to-offset %lld. To "
-                               "start over: delete topic %s",
-                         f->topic, f->partition, (long long)f->state, f->group, f->group, (long long)f->state, f->changelog);
+        return error_set(
+            e, ERR_INVALID,
+            WHERE
+            "the changelog holds state up to offset %lld, but group %s has no committed offset any more (expired or "
+            "deleted). To go on with the state: kafka-consumer-groups --group %s --reset-offsets --to-offset %lld. To "
+            "start over: delete topic %s",
+            f->topic, f->partition, (long long)f->state, f->group, f->group, (long long)f->state, f->changelog);
     if (f->state == RESUME_NONE && (f->has_state || f->committed > f->low || f->committed > 0))
-        return error_set(e, ERR_INVALID,
-                         WHERE "group %s has committed offset %lld, but the changelog %s has no state for it (deleted?). To start over "
-                               "from the beginning: stop all members, kafka-consumer-groups --group %s --delete",
-                         f->topic, f->partition, f->group, (long long)f->committed, f->changelog, f->group);
+        return error_set(
+            e, ERR_INVALID,
+            WHERE
+            "group %s has committed offset %lld, but the changelog %s has no state for it (deleted?). To start over "
+            "from the beginning: stop all members, kafka-consumer-groups --group %s --delete",
+            f->topic, f->partition, f->group, (long long)f->committed, f->changelog, f->group);
     int64_t state = f->state == RESUME_NONE ? f->committed : f->state;
     int behind = f->committed < state && f->delivery == DELIVERY_AT_LEAST_ONCE;
     if (f->committed != state && !behind)
-        return error_set(e, ERR_INVALID,
-                         WHERE "the group's committed offset is %lld, but the state was made up to %lld: somebody moved the offsets. To "
-                               "go on with the state: kafka-consumer-groups --group %s --reset-offsets --to-offset %lld. To work "
-                               "without it from the new offsets: delete topic %s",
-                         f->topic, f->partition, (long long)f->committed, (long long)state, f->group, (long long)state, f->changelog);
+        return error_set(
+            e, ERR_INVALID,
+            WHERE
+            "the group's committed offset is %lld, but the state was made up to %lld: somebody moved the offsets. To "
+            "go on with the state: kafka-consumer-groups --group %s --reset-offsets --to-offset %lld. To work "
+            "without it from the new offsets: delete topic %s",
+            f->topic, f->partition, (long long)f->committed, (long long)state, f->group, (long long)state,
+            f->changelog);
     if (f->committed < f->low || f->committed > f->high)
         return offset_gone(f, f->committed, e);
     if (behind)
-        *note = "stopped between writing state and committing offsets; the records between are counted again (at_least_once)";
+        *note = "stopped between writing state and committing offsets; the records between are counted again "
+                "(at_least_once)";
     *offset = f->committed;
     return 0;
 }

@@ -11,13 +11,13 @@
 typedef struct resume_facts {
     const char *topic;
     int32_t partition;
-    int64_t low, high;               /* offsets that exist: [low, high) */
-    int64_t committed;               /* by the group; RESUME_NONE */
-    int64_t state;                   /* next offset according to the changelog's meta record; RESUME_NONE */
-    int has_state;                   /* the changelog has a meta record at all */
+    int64_t low, high; /* offsets that exist: [low, high) */
+    int64_t committed; /* by the group; RESUME_NONE */
+    int64_t state;     /* next offset according to the changelog's meta record; RESUME_NONE */
+    int has_state;     /* the changelog has a meta record at all */
     start_kind_t start;
     delivery_t delivery;
-    const char *changelog;           /* topic name, for messages */
+    const char *changelog; /* topic name, for messages */
     const char *group;
 } resume_facts_t;
 

@@ -7,10 +7,10 @@
 struct select {
     const rule_t *rule;
     names_t extras;
-    names_t prefixes;        /* of a fixed list of columns: `{"id":`, `,"name":`, ... */
+    names_t prefixes; /* of a fixed list of columns: `{"id":`, `,"name":`, ... */
     names_t key_prefixes;
     header_t headers[3];
-    buf_t text;              /* scratch: all values of one step */
+    buf_t text; /* scratch: all values of one step */
     size_t *ends;
     size_t ends_cap;
 };
@@ -213,7 +213,10 @@ static int name_in(const names_t *names, slice_t name) {
     return 0;
 }
 
-typedef struct member { slice_t key, value; int hidden; } member_t;
+typedef struct member {
+    slice_t key, value;
+    int hidden;
+} member_t;
 
 /* Members of an object in order, each name once: at its first place, with its last value. */
 static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, member_t **out) {
@@ -249,7 +252,8 @@ static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, me
     return n;
 }
 
-static void write_open_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row, buf_t *out) {
+static void write_open_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row,
+                           buf_t *out) {
     member_t *m = NULL;
     uint32_t n = members_of(s->arena, batch_origin(b, row)->value, extras, &m);
     char between = '{';
@@ -278,7 +282,8 @@ static void write_open_row(step_t *s, const names_t *extras, time_format_t forma
     buf_add_char(out, '}');
 }
 
-void select_write_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row, buf_t *out) {
+void select_write_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row,
+                      buf_t *out) {
     if (b->open && batch_origin(b, row)->value.s) {
         write_open_row(s, extras, format, b, row, out);
         return;

@@ -8,17 +8,20 @@
 #include "clock.h"
 #include "error.h"
 
-typedef struct header { const char *name; slice_t value; } header_t;
+typedef struct header {
+    const char *name;
+    slice_t value;
+} header_t;
 
 typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER, OUT_MARK } out_kind_t;
 
 typedef struct out_record {
     const char *topic;
-    slice_t key, value;           /* s == NULL: none; a tombstone has no value */
+    slice_t key, value; /* s == NULL: none; a tombstone has no value */
     const header_t *headers;
     uint32_t n_headers;
     uint32_t tick;
-    int32_t rule;                 /* index in the plan; -1: a dead letter */
+    int32_t rule; /* index in the plan; -1: a dead letter */
     out_kind_t kind;
     etime_t time;
 } out_record_t;
@@ -31,7 +34,7 @@ typedef struct outbox {
 typedef struct sink sink_t;
 struct sink {
     int (*write)(sink_t *s, const out_record_t *records, size_t n, error_t *e);
-    int (*flush)(sink_t *s, error_t *e);     /* everything written has arrived */
+    int (*flush)(sink_t *s, error_t *e); /* everything written has arrived */
     void (*close)(sink_t *s);
 };
 static inline int sink_write(sink_t *s, const outbox_t *o, error_t *e) { return s->write(s, o->at, o->n, e); }

@@ -3,5 +3,5 @@
 #define ANANAS_SINK_FILE_H
 #include "sink.h"
 
-int sink_file_open(sink_t **out, const char *path, error_t *e);    /* "-": standard output */
+int sink_file_open(sink_t **out, const char *path, error_t *e); /* "-": standard output */
 #endif

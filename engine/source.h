@@ -9,27 +9,27 @@
 
 typedef enum {
     EVENT_RECORD,
-    EVENT_PARTITION,      /* record.topic/partition takes part from now on */
-    EVENT_IDLE,           /* record.topic/partition has nothing more for now */
-    EVENT_WATERMARK,      /* every source is at least at `time` */
-    EVENT_CLOCK,          /* wall clock is at `time`: moves sources of which all partitions are idle */
-    EVENT_RULES,          /* another rule set (path) takes effect here; always the only event of its poll */
-    EVENT_MARK,           /* `time` is a number to be told in the output; always the only event of its poll */
-    EVENT_BAD_LINE        /* an input line that is no envelope; record.value is the line, reason says why */
+    EVENT_PARTITION, /* record.topic/partition takes part from now on */
+    EVENT_IDLE,      /* record.topic/partition has nothing more for now */
+    EVENT_WATERMARK, /* every source is at least at `time` */
+    EVENT_CLOCK,     /* wall clock is at `time`: moves sources of which all partitions are idle */
+    EVENT_RULES,     /* another rule set (path) takes effect here; always the only event of its poll */
+    EVENT_MARK,      /* `time` is a number to be told in the output; always the only event of its poll */
+    EVENT_BAD_LINE   /* an input line that is no envelope; record.value is the line, reason says why */
 } event_kind_t;
 
 typedef struct event {
     event_kind_t kind;
-    record_t record;      /* RECORD, PARTITION, IDLE, BAD_LINE */
+    record_t record; /* RECORD, PARTITION, IDLE, BAD_LINE */
     etime_t time;
     const char *path;
     const char *reason;
 } event_t;
 
 typedef struct position {
-    int32_t topic;               /* index into the task's topic names */
+    int32_t topic; /* index into the task's topic names */
     int32_t partition;
-    int64_t offset;              /* the next one to read */
+    int64_t offset; /* the next one to read */
 } position_t;
 
 typedef struct source source_t;
@@ -37,7 +37,7 @@ struct source {
     /* Up to max events; waits at most timeout_ms for the first. Count, 0: nothing now, or a negative ERR_*. *end = 1
      * when there will be no more. */
     int (*poll)(source_t *s, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e);
-    void (*release)(source_t *s);     /* the events of the last poll are no longer looked at */
+    void (*release)(source_t *s); /* the events of the last poll are no longer looked at */
     void (*close)(source_t *s);
 };
 

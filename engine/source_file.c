@@ -10,13 +10,13 @@ typedef struct source_file {
     source_file_options_t options;
     input_t *input;
     arena_t arena;
-    event_t *known;              /* partitions found by reading the file once */
+    event_t *known; /* partitions found by reading the file once */
     size_t n_known, cap_known, next_known;
-    event_t held;                /* a reload or a mark that waits for its own poll */
+    event_t held; /* a reload or a mark that waits for its own poll */
     int has_held;
-    int32_t declare_topic, declare_next, declare_end;   /* {"partitions":N} still being told */
+    int32_t declare_topic, declare_next, declare_end; /* {"partitions":N} still being told */
     uint64_t unclaimed;
-    char *path;                  /* of the reload */
+    char *path; /* of the reload */
 } source_file_t;
 
 static int64_t offset_of(const source_file_t *f, const envelope_t *e) {
@@ -68,8 +68,13 @@ static int find_partitions(source_file_t *f, error_t *e) {
 static int event_of(source_file_t *f, slice_t line, event_t *ev) {
     envelope_t e;
     envelope_parse(line, &f->arena, &e);
-    *ev = (event_t){.record = {.topic = -1, .partition = (int32_t)e.partition, .offset = offset_of(f, &e), .timestamp = e.ts,
-                               .key = e.key, .value = e.payload, .headers = e.headers}};
+    *ev = (event_t){.record = {.topic = -1,
+                               .partition = (int32_t)e.partition,
+                               .offset = offset_of(f, &e),
+                               .timestamp = e.ts,
+                               .key = e.key,
+                               .value = e.payload,
+                               .headers = e.headers}};
     if (e.topic.s)
         ev->record.topic = task_topics_find(f->options.topics, e.topic);
     switch (e.kind) {
@@ -99,9 +104,7 @@ static int event_of(source_file_t *f, slice_t line, event_t *ev) {
         f->declare_next = 0;
         f->declare_end = ev->record.topic >= 0 ? (int32_t)e.partitions : 0;
         return 0;
-    case LINE_IDLE:
-        ev->kind = EVENT_IDLE;
-        return ev->record.topic >= 0;
+    case LINE_IDLE: ev->kind = EVENT_IDLE; return ev->record.topic >= 0;
     case LINE_RECORD:
         ev->kind = EVENT_RECORD;
         f->unclaimed += ev->record.topic < 0;
@@ -114,8 +117,10 @@ static int raw_event(source_file_t *f, slice_t line, event_t *ev) {
     if (line.len == 0)
         return 0;
     *ev = (event_t){.kind = EVENT_RECORD,
-                    .record = {.topic = f->options.raw_topic, .offset = (int64_t)input_line_number(f->input) - 1,
-                               .timestamp = f->options.now, .value = line}};
+                    .record = {.topic = f->options.raw_topic,
+                               .offset = (int64_t)input_line_number(f->input) - 1,
+                               .timestamp = f->options.now,
+                               .value = line}};
     return 1;
 }
 

@@ -8,12 +8,12 @@
 #include "source.h"
 
 typedef struct source_file_options {
-    const char *path;                /* "-": standard input */
-    const char *const *topics;       /* of the task: sorted, NULL-terminated */
-    int32_t raw_topic;               /* bare lines of this topic; -1: envelopes */
-    int64_t now;                     /* epoch ms */
+    const char *path;          /* "-": standard input */
+    const char *const *topics; /* of the task: sorted, NULL-terminated */
+    int32_t raw_topic;         /* bare lines of this topic; -1: envelopes */
+    int64_t now;               /* epoch ms */
 } source_file_options_t;
 
 int source_file_open(source_t **out, const source_file_options_t *o, error_t *e);
-uint64_t source_file_unclaimed(const source_t *s);   /* records of topics that no source reads */
+uint64_t source_file_unclaimed(const source_t *s); /* records of topics that no source reads */
 #endif

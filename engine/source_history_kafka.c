@@ -4,13 +4,17 @@
 #include "source_kafka.h"
 #include "topics_kafka.h"
 
-typedef struct part { int32_t topic, partition; int64_t from, end; int told, ended; } part_t;
+typedef struct part {
+    int32_t topic, partition;
+    int64_t from, end;
+    int told, ended;
+} part_t;
 
 typedef struct history {
     source_t base;
     source_history_options_t o;
     kafka_context_t ctx;
-    source_t *reader;                /* source_kafka over the same partitions */
+    source_t *reader; /* source_kafka over the same partitions */
     part_t *parts;
     uint32_t n, n_ended;
     size_t cap;
@@ -25,15 +29,18 @@ static int offset_at(history_t *h, part_t *p, int64_t time, int64_t high, int64_
     rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(source_kafka_client(h->reader), list, ASK_MS);
     *out = list->elems[0].offset >= 0 ? list->elems[0].offset : high;
     rd_kafka_topic_partition_list_destroy(list);
-    return err ? error_set(e, ERR_KAFKA, "cannot look up times in %s/%d: %s", h->o.topics[p->topic], p->partition, rd_kafka_err2str(err)) : 0;
+    return err ? error_set(e, ERR_KAFKA, "cannot look up times in %s/%d: %s", h->o.topics[p->topic], p->partition,
+                           rd_kafka_err2str(err))
+               : 0;
 }
 
 static int bounds_of(history_t *h, part_t *p, error_t *e) {
     int64_t low, high;
-    rd_kafka_resp_err_t err =
-        rd_kafka_query_watermark_offsets(source_kafka_client(h->reader), h->o.topics[p->topic], p->partition, &low, &high, ASK_MS);
+    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(source_kafka_client(h->reader), h->o.topics[p->topic],
+                                                               p->partition, &low, &high, ASK_MS);
     if (err)
-        return error_set(e, ERR_KAFKA, "cannot ask for the ends of %s/%d: %s", h->o.topics[p->topic], p->partition, rd_kafka_err2str(err));
+        return error_set(e, ERR_KAFKA, "cannot ask for the ends of %s/%d: %s", h->o.topics[p->topic], p->partition,
+                         rd_kafka_err2str(err));
     p->from = low;
     p->end = high;
     int rc = h->o.since > 0 ? offset_at(h, p, h->o.since, high, &p->from, e) : 0;
@@ -101,7 +108,8 @@ static int history_poll(source_t *s, event_t *events, uint32_t max, int timeout_
     uint32_t kept = 0;
     for (int i = 0; i < n; i++) {
         const part_t *p = part_of(h, &events[i]);
-        int wanted = events[i].kind == EVENT_PARTITION || (events[i].kind == EVENT_RECORD && p && events[i].record.offset < p->end);
+        int wanted = events[i].kind == EVENT_PARTITION ||
+                     (events[i].kind == EVENT_RECORD && p && events[i].record.offset < p->end);
         if (wanted)
             events[kept++] = events[i];
     }

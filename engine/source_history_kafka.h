@@ -12,8 +12,8 @@
 typedef struct source_history_options {
     const config_t *config;
     log_t *log;
-    const char *const *topics;       /* sorted, NULL-terminated */
-    int64_t since, until;            /* epoch ms; ETIME_MIN, ETIME_MAX: unbounded */
+    const char *const *topics; /* sorted, NULL-terminated */
+    int64_t since, until;      /* epoch ms; ETIME_MIN, ETIME_MAX: unbounded */
 } source_history_options_t;
 
 int source_history_open(source_t **out, const source_history_options_t *o, error_t *e);

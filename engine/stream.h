@@ -9,16 +9,16 @@
 #include "batch.h"
 
 typedef struct mark {
-    etime_t wm;              /* never less than the mark before */
-    uint32_t tick;           /* strictly increasing */
-    uint32_t idle;           /* 1: every partition behind this stream is idle (matters where inputs merge) */
+    etime_t wm;    /* never less than the mark before */
+    uint32_t tick; /* strictly increasing */
+    uint32_t idle; /* 1: every partition behind this stream is idle (matters where inputs merge) */
 } mark_t;
 
 typedef struct stream {
-    batch_t *batch;          /* never NULL; may have no rows */
+    batch_t *batch; /* never NULL; may have no rows */
     const mark_t *marks;
     uint32_t n_marks;
-    etime_t wm_before;       /* watermark before tick 0; ETIME_MIN: none yet */
+    etime_t wm_before; /* watermark before tick 0; ETIME_MIN: none yet */
 } stream_t;
 
 static inline uint32_t stream_tick(const stream_t *s, uint32_t row) { return batch_origin(s->batch, row)->tick; }

@@ -79,9 +79,9 @@ static void take_bad(task_t *t, source_run_t *s) {
         }
         uint64_t before = s->stats.bad++;
         if (report_due(before, s->stats.bad))
-            log_say(t->options.log, LOG_WARN, "engine", "bad record %s/%d@%lld: %s; %llu such from source \"%s\" so far",
-                    t->topics[r->topic], r->partition, (long long)r->offset, bad->reason,
-                    (unsigned long long)s->stats.bad, s->spec->name);
+            log_say(t->options.log, LOG_WARN, "engine",
+                    "bad record %s/%d@%lld: %s; %llu such from source \"%s\" so far", t->topics[r->topic], r->partition,
+                    (long long)r->offset, bad->reason, (unsigned long long)s->stats.bad, s->spec->name);
         if (s->spec->on_bad == BAD_DEAD_LETTER)
             dead_letter(t, r, bad->reason);
     }
@@ -178,7 +178,8 @@ static void rule_input(task_t *t, pipeline_t *p, stream_t *out) {
     }
     merge_input_t *in = arena_array(&t->arena, merge_input_t, r->n_from);
     for (uint32_t i = 0; i < r->n_from; i++)
-        in[i] = (merge_input_t){task_input_name(t, r->from[i]), task_input(t, r->from[i]), task_input_extras(t, r->from[i])};
+        in[i] = (merge_input_t){task_input_name(t, r->from[i]), task_input(t, r->from[i]),
+                                task_input_extras(t, r->from[i])};
     merge_streams(&t->step, in, r->n_from, &p->valve, out);
 }
 

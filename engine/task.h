@@ -14,10 +14,10 @@
 typedef struct task task_t;
 
 typedef struct task_options {
-    const config_t *config;       /* outlives the task */
+    const config_t *config; /* outlives the task */
     log_t *log;
-    script_limits_t limits;       /* for scripts the task opens itself, after a runaway */
-    store_t *store;               /* restored state, taken over; NULL: it starts with none */
+    script_limits_t limits; /* for scripts the task opens itself, after a runaway */
+    store_t *store;         /* restored state, taken over; NULL: it starts with none */
 } task_options_t;
 
 /* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
@@ -29,7 +29,7 @@ void task_free(task_t *t);
 int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e);
 /* End of bounded input: every watermark goes to +infinity. */
 int task_finish(task_t *t, error_t *e);
-const outbox_t *task_outbox(const task_t *t);    /* of the last step; valid until the next */
+const outbox_t *task_outbox(const task_t *t); /* of the last step; valid until the next */
 
 /* Windows that began before this event time are not emitted: history was read from there on, so they lack rows. */
 void task_since(task_t *t, etime_t since);
@@ -47,13 +47,13 @@ void task_add_texts(task_t *t, const rule_texts_t *texts);
 void task_settle(task_t *t);
 /* Versions of the rule sets that anything open belongs to, the one that runs first: i = 0, 1, ...; NULL: no more. */
 const char *task_version(const task_t *t, uint32_t i, const rule_texts_t **texts);
-void task_save_meta(const task_t *t, buf_t *b);          /* watermarks, idleness, versions that hand over */
+void task_save_meta(const task_t *t, buf_t *b); /* watermarks, idleness, versions that hand over */
 int task_load_meta(task_t *t, reader_t *r);
 
 const plan_t *task_plan(const task_t *t);
-const rule_texts_t *task_texts(const task_t *t);         /* of the rules that run */
-const char *const *task_topics(const task_t *t);         /* sorted; NULL-terminated */
-int32_t task_topic(const task_t *t, slice_t name);       /* index or -1 */
+const rule_texts_t *task_texts(const task_t *t);   /* of the rules that run */
+const char *const *task_topics(const task_t *t);   /* sorted; NULL-terminated */
+int32_t task_topic(const task_t *t, slice_t name); /* index or -1 */
 /* The sorted topic names of a configuration, NULL-terminated; the list is the caller's, the strings are not. */
 char **task_topics_new(const config_t *c);
 int32_t task_topics_find(const char *const *topics, slice_t name);
@@ -61,11 +61,16 @@ int32_t task_topics_find(const char *const *topics, slice_t name);
 uint32_t task_n_sources(const task_t *t);
 const watermark_t *task_watermark(const task_t *t, uint32_t source);
 
-typedef struct source_stats { uint64_t records, bad, tombstones, bytes; } source_stats_t;
-typedef struct last_error { char text[600]; uint64_t count; } last_error_t;
+typedef struct source_stats {
+    uint64_t records, bad, tombstones, bytes;
+} source_stats_t;
+typedef struct last_error {
+    char text[600];
+    uint64_t count;
+} last_error_t;
 const source_stats_t *task_source_stats(const task_t *t, uint32_t source);
 const rule_stats_t *task_rule_stats(const task_t *t, uint32_t rule);
 const last_error_t *task_rule_error(const task_t *t, uint32_t rule);
 uint64_t task_bad_lines(const task_t *t);
-etime_t task_low_watermark(const task_t *t);             /* minimum over sources; ETIME_MIN: none yet */
+etime_t task_low_watermark(const task_t *t); /* minimum over sources; ETIME_MIN: none yet */
 #endif

@@ -52,7 +52,11 @@ static int wants_intern(const plan_t *p, const char *name) {
     return 0;
 }
 
-typedef struct wanted { decode_column_t *at; uint32_t n; size_t cap; } wanted_t;
+typedef struct wanted {
+    decode_column_t *at;
+    uint32_t n;
+    size_t cap;
+} wanted_t;
 
 static void want(wanted_t *w, const plan_t *p, const char *name, int meta) {
     for (uint32_t i = 0; i < w->n; i++)
@@ -120,7 +124,8 @@ static names_t input_extras(const task_t *t, const rule_t *r) {
     names_t out = {0};
     size_t cap = 0;
     for (uint32_t i = 0; i < r->n_from; i++) {
-        const names_t *in = r->from[i].is_rule ? &t->pipelines[r->from[i].index].extras : &t->sources[r->from[i].index].extras;
+        const names_t *in =
+            r->from[i].is_rule ? &t->pipelines[r->from[i].index].extras : &t->sources[r->from[i].index].extras;
         for (uint32_t k = 0; k < in->n; k++)
             if (names_index(&out, in->at[k]) < 0) {
                 mem_grow(&out.at, &cap, out.n + 1, sizeof *out.at);
@@ -145,8 +150,13 @@ static void tables_make(task_t *t) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         decoder_make(t, i);
     t->report = (report_t){task_rules(t), &t->outbox, t->errors, t->extras};
-    t->step = (step_t){.arena = &t->arena, .store = t->store, .script = t->generation->script, .log = t->options.log,
-                       .topics = (const char *const *)t->topics, .since = t->since, .task = &t->report};
+    t->step = (step_t){.arena = &t->arena,
+                       .store = t->store,
+                       .script = t->generation->script,
+                       .log = t->options.log,
+                       .topics = (const char *const *)t->topics,
+                       .since = t->since,
+                       .task = &t->report};
 }
 
 static void pipeline_make(task_t *t, uint32_t i, etime_t begin) {
@@ -277,7 +287,8 @@ static void drop_rule(task_t *t, pipeline_t *old, const char *why) {
     size_t n = open_windows(old);
     old->stats.dropped_windows += n;
     if (n)
-        log_say(t->options.log, LOG_WARN, "rules", "rule \"%s\" %s: %zu open windows are dropped", old->rule->name, why, n);
+        log_say(t->options.log, LOG_WARN, "rules", "rule \"%s\" %s: %zu open windows are dropped", old->rule->name, why,
+                n);
     for (size_t i = 0; i < old->n_leaving; i++)
         leaving_fini(&old->leaving[i]);
     old->n_leaving = 0;
@@ -331,8 +342,8 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
 
 static void say_verdict(task_t *t, const verdict_t *v) {
     const char *name = verdict_name(v->kind);
-    log_say(t->options.log, LOG_INFO, "rules", "rule \"%s\": %s%s%s", v->rule, name,
-            v->reason[0] ? ": " : "", v->reason);
+    log_say(t->options.log, LOG_INFO, "rules", "rule \"%s\": %s%s%s", v->rule, name, v->reason[0] ? ": " : "",
+            v->reason);
     if (v->new_index >= 0)
         t->verdicts[v->new_index] = v->reason[0] ? mem_printf("%s: %s", name, v->reason) : mem_strdup(name);
 }

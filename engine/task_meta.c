@@ -52,7 +52,8 @@ static void load_versions(task_t *t, int rule, reader_t *r) {
         if (rule >= 0 && at >= 0)
             pipeline_add_leaving(&t->pipelines[rule], g, &g->plan->rules[at], t->store, from, until);
         else
-            log_say(t->options.log, LOG_WARN, "rules", "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
+            log_say(t->options.log, LOG_WARN, "rules",
+                    "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
                     (int)name.len, name.s ? name.s : "");
     }
 }

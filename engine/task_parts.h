@@ -11,37 +11,40 @@
 
 typedef struct source_run {
     const source_spec_t *spec;
-    int32_t *topics;             /* indexes into the task's topic names */
+    int32_t *topics; /* indexes into the task's topic names */
     decoder_t *decoder;
-    names_t extras;              /* names of its metadata columns */
+    names_t extras; /* names of its metadata columns */
     watermark_t watermark;
     source_stats_t stats;
-    record_t *records;           /* of this step */
+    record_t *records; /* of this step */
     size_t n_records, cap;
     decoded_t decoded;
     stream_t out;
 } source_run_t;
 
-typedef struct fast_unnest { uint32_t source, index; int used; } fast_unnest_t;
+typedef struct fast_unnest {
+    uint32_t source, index;
+    int used;
+} fast_unnest_t;
 
 struct task {
     task_options_t options;
-    generation_t *generation;    /* of the rules that run; leaving versions of a rule hold older ones */
-    char **topics;               /* sorted by name, NULL-terminated */
+    generation_t *generation; /* of the rules that run; leaving versions of a rule hold older ones */
+    char **topics;            /* sorted by name, NULL-terminated */
     uint32_t n_topics;
     intern_t *intern;
     store_t *store;
     arena_t arena;
     source_run_t *sources;
     pipeline_t *pipelines;
-    fast_unnest_t *fast;         /* per rule */
-    last_error_t *errors;        /* per rule */
-    names_t *extras;             /* per rule: in_extras of its pipeline, for report.c */
+    fast_unnest_t *fast;  /* per rule */
+    last_error_t *errors; /* per rule */
+    names_t *extras;      /* per rule: in_extras of its pipeline, for report.c */
     outbox_t outbox;
     step_t step;
     report_t report;
-    char **verdicts;             /* per rule: what the last reload did to it, in words; NULL: nothing was reloaded */
-    generation_t **known;        /* older ones, offered for task_load_meta */
+    char **verdicts;      /* per rule: what the last reload did to it, in words; NULL: nothing was reloaded */
+    generation_t **known; /* older ones, offered for task_load_meta */
     size_t n_known, cap_known;
     uint64_t bad_lines;
     etime_t since;

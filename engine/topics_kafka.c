@@ -84,7 +84,8 @@ int topics_ensure(rd_kafka_t *rk, const topic_want_t *wants, uint32_t n, int tim
             found = strcmp(md->topics[k].topic, wants[i].name) == 0 && md->topics[k].err == 0;
         rd_kafka_NewTopic_t *t = found ? NULL : new_topic(&wants[i]);
         if (!found && !t && rc == 0)
-            rc = error_set(e, ERR_INVALID, "topic \"%s\" (%s) cannot be made: is the name valid?", wants[i].name, wants[i].why);
+            rc = error_set(e, ERR_INVALID, "topic \"%s\" (%s) cannot be made: is the name valid?", wants[i].name,
+                           wants[i].why);
         if (t)
             missing[count++] = t;
     }
@@ -93,7 +94,8 @@ int topics_ensure(rd_kafka_t *rk, const topic_want_t *wants, uint32_t n, int tim
         rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
         rd_kafka_CreateTopics(rk, missing, count, NULL, queue);
         rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-        rc = event ? read_results(event, wants, n, e) : error_set(e, ERR_AGAIN, "the broker did not answer the request to make topics");
+        rc = event ? read_results(event, wants, n, e)
+                   : error_set(e, ERR_AGAIN, "the broker did not answer the request to make topics");
         if (event)
             rd_kafka_event_destroy(event);
         rd_kafka_queue_destroy(queue);

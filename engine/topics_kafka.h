@@ -9,10 +9,10 @@
 
 typedef struct topic_want {
     const char *name;
-    int32_t partitions;              /* -1: the broker's default */
-    int16_t replication;             /* -1: the broker's default */
-    int compacted;                   /* a changelog: compacted, in small segments, so that restoring stays short */
-    const char *why;                 /* "written by rule \"x\"", for messages */
+    int32_t partitions;  /* -1: the broker's default */
+    int16_t replication; /* -1: the broker's default */
+    int compacted;       /* a changelog: compacted, in small segments, so that restoring stays short */
+    const char *why;     /* "written by rule \"x\"", for messages */
 } topic_want_t;
 
 /* Makes those that do not exist. One clear error names every topic that could not be made. */

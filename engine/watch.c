@@ -15,15 +15,16 @@
 struct watch {
     int fd;
     char *path;
-    char real[PATH_MAX];         /* where path leads now; "" : nowhere */
+    char real[PATH_MAX]; /* where path leads now; "" : nowhere */
     int pending;
-    mono_t last;                 /* last change seen */
+    mono_t last; /* last change seen */
     mono_t checked;
 };
 
 #define QUIET_MS 60
-#define CHECK_MS 500             /* symlinks further up are not seen by inotify */
-#define MASK (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
+#define CHECK_MS 500 /* symlinks further up are not seen by inotify */
+#define MASK \
+    (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
 
 static void add(watch_t *w, const char *path) { inotify_add_watch(w->fd, path, MASK | IN_ONLYDIR); }
 

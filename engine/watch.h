@@ -11,5 +11,5 @@
 typedef struct watch watch_t;
 int watch_open(watch_t **out, const char *path, error_t *e);
 void watch_close(watch_t *w);
-int watch_changed(watch_t *w, mono_t now);     /* 1: something changed, and it has been quiet since */
+int watch_changed(watch_t *w, mono_t now); /* 1: something changed, and it has been quiet since */
 #endif

@@ -7,17 +7,19 @@
 local LAYERS = {
     -- base: knows nothing of records
     { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "input", "watch",
-        "scripts", "version" },
+        "scripts", "version", "failpoint" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
         "orders", "source", "sink" },
     -- state, and the door into Lua
-    { "store", "blob", "keystate", "rowlog", "distinct", "quantile", "total", "window", "panes", "sessions", "matcher", "script" },
+    { "store", "blob", "keystate", "rowlog", "distinct", "quantile", "total", "window", "panes", "sessions", "matcher", "script",
+        "generation" },
     -- operators
-    { "op", "outcome", "emission", "merge", "reorder", "rowpack", "cooldown", "select", "aggregate", "group", "match", "process" },
+    { "op", "outcome", "emission", "merge", "reorder", "rowpack", "cooldown", "select", "aggregate", "group", "match", "process",
+        "leaving" },
     -- edges
     { "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
-        "demo_kafka", "load" },
+        "demo_kafka", "load", "headers_kafka", "source_history_kafka" },
     -- the way of a record as a whole
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
     -- what drives it
