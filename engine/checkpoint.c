@@ -320,8 +320,8 @@ int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint
 }
 
 int checkpoint_abort(checkpoint_t *cp, error_t *e) {
-    if (!cp->in_transaction)
-        return 0;
+    if (!cp->in_transaction) /* a producer that refuses without one cannot be talked round */
+        return cp->transactional ? error_set(e, ERR_KAFKA, "the producer refuses to write") : 0;
     int rc = RETRY(rd_kafka_abort_transaction(sink_kafka_client(cp->sink), -1), "cannot abort the transaction", e);
     cp->in_transaction = 0;
     return rc;
