@@ -78,13 +78,13 @@ describe("packaging", function()
         if not (has "dpkg-deb" and has "dpkg-shlibdeps" and has "strip") then return pending "dpkg-dev is not installed" end
         run(("packaging/deb 9.9.9 revision %s %s/out"):format(ananas.program, folder))
         local package = run(("ls %s/out/*.deb"):format(folder)):match "[^\n]+"
-        run(("dpkg-deb -x %s %s/root"):format(package, folder))
-        each_installed(folder .. "/root", function(path) assert(io.open(path), path) end)
+        run(("dpkg-deb -x %s %s/unpacked"):format(package, folder))
+        each_installed(folder .. "/unpacked", function(path) assert(io.open(path), path) end)
         assert.matches("librdkafka1", run("dpkg-deb -f " .. package .. " Depends"), 1, true)
         assert.matches("/etc/ananas/ananas.lua", run("dpkg-deb --ctrl-tarfile " .. package .. " | tar -xO ./conffiles"), 1, true)
         if ananas.out == "build" then
-            assert.matches("^ananas %d", run(folder .. "/root/usr/bin/ananas version"))
-            run(("cd %s/root/etc/ananas && ../../usr/bin/ananas check"):format(folder))
+            assert.matches("^ananas %d", run(folder .. "/unpacked/usr/bin/ananas version"))
+            run(("cd %s/unpacked/etc/ananas && ../../usr/bin/ananas check"):format(folder))
         end
     end)
 
