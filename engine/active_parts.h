@@ -1,0 +1,34 @@
+/* active_parts: the body of what a process has while it owns a task, shared by its two files.
+ *
+ * active_open_kafka.c opens it and decides where reading goes on, active_kafka.c turns, commits and closes. Nobody else
+ * includes this. The thread of the task. */
+#ifndef ANANAS_ACTIVE_PARTS_H
+#define ANANAS_ACTIVE_PARTS_H
+#include "active_kafka.h"
+
+#define ACTIVE_EVENTS 4096 /* of a poll */
+
+struct active {
+    active_options_t o;
+    task_t *task;
+    source_t *source;
+    checkpoint_t *checkpoint;
+    event_t *events;
+    mono_t committed_at;
+    int uncommitted;          /* something happened since */
+    int new_rules;            /* nothing of the rule set that runs was committed yet */
+    script_t *waiting_script; /* a rule set that takes effect after the next commit */
+    plan_t *waiting_plan;
+    uint64_t records;
+    position_t *safe; /* positions at the last commit, to go back to */
+    uint32_t n_safe;
+    buf_t safe_meta;
+    reading_t *readings;
+    mono_t told_at; /* the observer, of readings */
+};
+
+/* What is there now is what was committed last. */
+void active_remember(active_t *a);
+/* Partitions were added to the input: they are read from their beginning, from the next commit on. */
+int active_grow(active_t *a, error_t *e);
+#endif
