@@ -12,21 +12,19 @@ static void *read_output(void *arg) {
     rd_kafka_t *rk = client_consumer(r->brokers);
     client_assign(rk, r->topic, RD_KAFKA_OFFSET_END);
     rd_kafka_queue_t *q = rd_kafka_queue_get_consumer(rk);
-    rd_kafka_message_t *batch[CLIENT_BATCH];
-    while (!r->stop) {
-        ssize_t got = rd_kafka_consume_batch_queue(q, 50, batch, CLIENT_BATCH);
+    while (!r->stop) { /* one by one: a batch is waited for until it is full */
+        rd_kafka_message_t *m = rd_kafka_consume_queue(q, 50);
+        if (!m)
+            continue;
         double now = client_now();
-        for (ssize_t i = 0; i < got; i++) {
-            rd_kafka_message_t *m = batch[i];
-            const char *id = m->err ? NULL : memmem(m->payload, m->len, "\"id\":", 5);
-            r->ready |= m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-            if (id && now - r->begin > 1) {
-                if (r->n == r->cap)
-                    r->at = realloc(r->at, (r->cap = r->cap ? r->cap * 2 : 4096) * sizeof *r->at);
-                r->at[r->n++] = (now - strtod(id + 5, NULL) / 1e9) * 1e3;
-            }
-            rd_kafka_message_destroy(m);
+        const char *id = m->err ? NULL : memmem(m->payload, m->len, "\"id\":", 5);
+        r->ready |= m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        if (id && now - r->begin > 1) {
+            if (r->n == r->cap)
+                r->at = realloc(r->at, (r->cap = r->cap ? r->cap * 2 : 4096) * sizeof *r->at);
+            r->at[r->n++] = (now - strtod(id + 5, NULL) / 1e9) * 1e3;
         }
+        rd_kafka_message_destroy(m);
     }
     rd_kafka_queue_destroy(q);
     rd_kafka_consumer_close(rk);
@@ -56,7 +54,7 @@ int main(int argc, char **argv) {
     reader_t r = {.brokers = argv[1], .topic = argv[3], .begin = 1e18};
     pthread_t thread;
     pthread_create(&thread, NULL, read_output, &r);
-    rd_kafka_t *rk = client_producer(argv[1], "0");
+    rd_kafka_t *rk = client_producer(argv[1], "1");
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[2], NULL);
     FILE *f = fopen(argv[4], "r");
     double rate = atof(argv[5]), seconds = atof(argv[6]);
