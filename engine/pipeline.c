@@ -82,7 +82,7 @@ void pipeline_move_leaving(pipeline_t *old, pipeline_t *p) {
 
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p) {
     pipeline_move_leaving(old, p);
-    if (!old->group || group_last_end(old->group) == ETIME_MIN)
+    if (!old->group || p->begin == ETIME_MIN) /* nothing is open anywhere: nothing leaves */
         return;
     mem_grow(&p->leaving, &p->cap_leaving, p->n_leaving + 1, sizeof *p->leaving);
     leaving_init(&p->leaving[p->n_leaving++], g, old->rule, old->group, old->select, old->begin, p->begin);

@@ -13,16 +13,17 @@ typedef struct header {
     slice_t value;
 } header_t;
 
-typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER, OUT_MARK } out_kind_t;
+typedef enum { OUT_ANOMALY, OUT_LATE, OUT_DEAD_LETTER, OUT_MARK, OUT_FRAME } out_kind_t;
 
 typedef struct out_record {
-    const char *topic;
+    const char *topic;  /* NULL: an OUT_FRAME, for the group's repartition topic, whose name only the sink knows */
     slice_t key, value; /* s == NULL: none; a tombstone has no value */
     const header_t *headers;
     uint32_t n_headers;
     uint32_t tick;
     int32_t rule; /* index in the plan; -1: a dead letter */
     out_kind_t kind;
+    int32_t partition; /* of an OUT_FRAME: where it goes. Of all others the key decides */
     etime_t time;
 } out_record_t;
 

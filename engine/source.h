@@ -15,12 +15,13 @@ typedef enum {
     EVENT_CLOCK,     /* wall clock is at `time`: moves sources of which all partitions are idle */
     EVENT_RULES,     /* another rule set (path) takes effect here; always the only event of its poll */
     EVENT_MARK,      /* `time` is a number to be told in the output; always the only event of its poll */
-    EVENT_BAD_LINE   /* an input line that is no envelope; record.value is the line, reason says why */
+    EVENT_BAD_LINE,  /* an input line that is no envelope; record.value is the line, reason says why */
+    EVENT_FRAME /* record.value is a frame of another task (frame.h), record.partition and offset say where it stood */
 } event_kind_t;
 
 typedef struct event {
     event_kind_t kind;
-    record_t record; /* RECORD, PARTITION, IDLE, BAD_LINE */
+    record_t record; /* RECORD, PARTITION, IDLE, BAD_LINE, FRAME */
     etime_t time;
     const char *path;
     const char *reason;

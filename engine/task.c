@@ -256,6 +256,29 @@ void task_since(task_t *t, etime_t since) { t->since = t->step.since = since; }
 
 const outbox_t *task_outbox(const task_t *t) { return &t->outbox; }
 
+/* ---- parallelism ---- */
+
+int task_has_exchanges(const task_t *t) { return t->options.parallelism > 1; }
+
+void task_close_interval(task_t *t) { (void)t; }
+
+int task_unsent(const task_t *t) {
+    (void)t;
+    return 0;
+}
+
+int task_waits(const task_t *t) {
+    (void)t;
+    return 0;
+}
+
+uint32_t task_rounds(const task_t *t) { return task_has_exchanges(t) ? 1 : 0; }
+
+etime_t task_last_end(const task_t *t, slice_t rule) {
+    int i = plan_rule_named(task_rules(t), rule);
+    return i < 0 ? ETIME_MIN : pipeline_last_end(&t->pipelines[i]);
+}
+
 /* ---- state ---- */
 
 void task_rebuild(task_t *t) {

@@ -3,9 +3,14 @@
  * task_step takes a run of input events through every stage and leaves the output records, in order, in an outbox. It
  * does no I/O and reads no clock: what it computes follows from the events alone. State is in one store; whoever drives
  * the task commits it (task_commit) together with the output and the input position, or rolls it back (task_abort).
- * One thread, the one that calls; task_report may be read through its own lock by others. */
+ * One thread, the one that calls; task_report may be read through its own lock by others.
+ *
+ * With parallelism N there are N tasks. Each has some partitions of the sources and runs all rules; rows whose key may be
+ * another task's leave it as OUT_FRAME records and come to it as EVENT_FRAME events, task i's through partition i of the
+ * repartition topic. Frames belong to the transaction like all output: what a commit does not write never was sent. */
 #ifndef ANANAS_TASK_H
 #define ANANAS_TASK_H
+#include "frame.h"
 #include "merge.h"
 #include "sink.h"
 #include "source.h"
@@ -16,8 +21,9 @@ typedef struct task task_t;
 typedef struct task_options {
     const config_t *config; /* outlives the task */
     log_t *log;
-    script_limits_t limits; /* for scripts the task opens itself, after a runaway */
-    store_t *store;         /* restored state, taken over; NULL: it starts with none */
+    script_limits_t limits;      /* for scripts the task opens itself, after a runaway */
+    store_t *store;              /* restored state, taken over; NULL: it starts with none */
+    int32_t number, parallelism; /* task 0..parallelism-1; parallelism 0 or 1: nothing is exchanged */
 } task_options_t;
 
 /* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
@@ -27,6 +33,20 @@ void task_free(task_t *t);
 /* The events of one poll, numbered as ticks. wall: bounds max_ahead. 0, or ERR_INVALID where a source's on_bad_record is
  * "stop" and there was one (*e says which); then the outbox holds what came before. */
 int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e);
+
+/* ---- parallelism above 1; all of these are 0 or do nothing without ---- */
+
+int task_has_exchanges(const task_t *t); /* 1: frames come and go */
+/* Before a commit: leaves what has gathered since the last one (rows, partial aggregates, watermarks) in the outbox, as a
+ * step does. Nothing may be stepped between it and the commit. */
+void task_close_interval(task_t *t);
+/* 1: closing the interval would send something, so that a commit is due though nothing else changed. */
+int task_unsent(const task_t *t);
+/* 1: not every task was heard of yet. Until then only frames are to be given, no event of a source but EVENT_PARTITION, or
+ * what is late would depend on who starts first. */
+int task_waits(const task_t *t);
+/* How often all tasks must commit one after the other, sources standing still, until nothing is on its way between them. */
+uint32_t task_rounds(const task_t *t);
 /* End of bounded input: every watermark goes to +infinity. */
 int task_finish(task_t *t, error_t *e);
 const outbox_t *task_outbox(const task_t *t); /* of the last step; valid until the next */
@@ -36,6 +56,11 @@ void task_since(task_t *t, etime_t since);
 
 /* Another rule set takes effect between two steps. Takes over script and plan. */
 void task_reload(task_t *t, script_t *script, plan_t *plan);
+/* The same with the ends that rules hand over at, since all tasks must use one: the greatest that any of them says of the
+ * rule. Rules that are not listed have nothing open anywhere. */
+void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound_t *bounds, uint32_t n);
+/* The greatest end of a window of the rule, of all its versions; ETIME_MIN: none, or no such rule. */
+etime_t task_last_end(const task_t *t, slice_t rule);
 
 void task_commit(task_t *t);
 void task_abort(task_t *t);

@@ -309,8 +309,15 @@ static void inherit(pipeline_t *p, const pipeline_t *old, int same_text) {
     p->wm = old->wm;
 }
 
+static etime_t bound_of(const char *rule, const frame_bound_t *bounds, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (slice_eq(bounds[i].rule, slice_of(rule)))
+            return bounds[i].end;
+    return ETIME_MIN;
+}
+
 /* Carries one verdict out: the rule's new pipeline, with what it keeps of the old one. */
-static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generation_t *old_generation) {
+static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generation_t *old_generation, etime_t end) {
     pipeline_t *p = &t->pipelines[v->new_index], *old = v->old_index >= 0 ? &olds[v->old_index] : NULL;
     const rule_t *rule = &task_rules(t)->rules[v->new_index];
     uint32_t i = (uint32_t)v->new_index;
@@ -324,7 +331,7 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
         p->stats.quarantined = 0;
         return;
     case VERDICT_HANDOVER:
-        pipeline_make(t, i, pipeline_last_end(old));
+        pipeline_make(t, i, end);
         pipeline_hand_over(old, old_generation, p);
         break;
     case VERDICT_UNCHANGED:
@@ -348,7 +355,17 @@ static void say_verdict(task_t *t, const verdict_t *v) {
         t->verdicts[v->new_index] = v->reason[0] ? mem_printf("%s: %s", name, v->reason) : mem_strdup(name);
 }
 
+/* The ends that this task knows of: all there are where it is the only one. */
 void task_reload(task_t *t, script_t *script, plan_t *plan) {
+    const plan_t *old = task_rules(t);
+    frame_bound_t *bounds = mem_alloc((old->n_rules + 1) * sizeof *bounds);
+    for (uint32_t i = 0; i < old->n_rules; i++)
+        bounds[i] = (frame_bound_t){slice_of(old->rules[i].name), pipeline_last_end(&t->pipelines[i])};
+    task_reload_at(t, script, plan, bounds, old->n_rules);
+    mem_free(bounds);
+}
+
+void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound_t *bounds, uint32_t n) {
     generation_t *old_generation = t->generation;
     pipeline_t *olds = t->pipelines;
     char **old_verdicts = t->verdicts;
@@ -365,7 +382,7 @@ void task_reload(task_t *t, script_t *script, plan_t *plan) {
             drop_rule(t, &olds[v.at[i].old_index], "was removed");
     for (uint32_t i = 0; i < v.n; i++) {
         if (v.at[i].kind != VERDICT_REMOVED)
-            take_over(t, &v.at[i], olds, old_generation);
+            take_over(t, &v.at[i], olds, old_generation, bound_of(v.at[i].rule, bounds, n));
         say_verdict(t, &v.at[i]);
     }
     tables_free(old_generation->plan, olds, old_verdicts);

@@ -7,7 +7,7 @@
 local LAYERS = {
     -- base: knows nothing of records
     { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "input", "watch",
-        "scripts", "version", "failpoint" },
+        "scripts", "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
         "orders", "source", "sink" },
