@@ -99,42 +99,25 @@ static int set_all(rd_kafka_conf_t *conf, const setting_t *s, size_t n, kafka_ro
 
 /* ---- what librdkafka says ---- */
 
-static void say(kafka_context_t *ctx, log_level_t level, const char *text) {
-    int64_t now = clock_wall(&clock_system).ms;
-    if (strncmp(ctx->last, text, sizeof ctx->last - 1) == 0 && now - ctx->last_ms < 30000) {
-        ctx->repeats++;
-        return;
-    }
-    if (ctx->repeats)
-        log_say(ctx->log, level, "kafka", "the last line was repeated %llu times", (unsigned long long)ctx->repeats);
-    ctx->repeats = 0;
-    ctx->last_ms = now;
-    snprintf(ctx->last, sizeof ctx->last, "%s", text);
-    log_say(ctx->log, level, "kafka", "%s", text);
-}
-
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text) {
     kafka_context_t *ctx = rk ? rd_kafka_opaque(rk) : NULL;
-    if (!ctx || strcmp(fac, "FAIL") == 0 || strcmp(fac, "ERROR") == 0) /* errors come through on_error, in words */
+    if (!ctx)
+        return;
+    log_say(ctx->log, LOG_DEBUG, "kafka", "%s: %s", fac, text);
+    if (strcmp(fac, "FAIL") == 0)
+        complaint_hear(&ctx->complaints, text);
+    if (strcmp(fac, "FAIL") == 0 || strcmp(fac, "ERROR") == 0) /* errors come through on_error, in words */
         return;
     /* What becomes of a transaction is said once, by the engine. */
     int again = strcmp(fac, "TXNERR") == 0 || strcmp(fac, "ADDPARTS") == 0 || strcmp(fac, "FATAL") == 0;
-    log_say(ctx->log, level <= 3 && !again ? LOG_WARN : LOG_DEBUG, "kafka", "%s: %s", fac, text);
+    if (level <= 3 && !again)
+        log_say(ctx->log, LOG_WARN, "kafka", "%s: %s", fac, text);
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque) {
     (void)rk;
     kafka_context_t *ctx = opaque;
-    char text[500];
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        ctx->down = 1;
-        say(ctx, LOG_WARN, "no broker can be reached; trying again until one can (is bootstrap.servers right?)");
-        return;
-    }
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT)
-        return; /* ALL_BROKERS_DOWN follows when it matters */
-    snprintf(text, sizeof text, "%s (%s)", reason, rd_kafka_err2name((rd_kafka_resp_err_t)code));
-    say(ctx, code == RD_KAFKA_RESP_ERR__FATAL ? LOG_ERROR : LOG_WARN, text);
+    complaint_say(&ctx->complaints, ctx->log, code, reason);
 }
 
 /* Kafka hands the first tasks to the first members by name: with the time of its start in it the oldest stays active,
@@ -187,5 +170,7 @@ int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transact
     if (*out)
         return 0;
     rd_kafka_conf_destroy(conf);
-    return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", why);
+    char text[COMPLAINT_SIZE];
+    complaint_explain(why, text);
+    return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", text);
 }

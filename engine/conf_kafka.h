@@ -2,22 +2,19 @@
  *
  * Three clients are made of them: a group member (who owns what), a reader of assigned partitions, and a producer. The
  * user's properties are passed through; what exactly-once and order depend on is ours and says so when it is overridden.
- * Log lines and errors of librdkafka go to the log, repeats of one complaint held down. Any thread. */
+ * Log lines and errors of librdkafka go to the log, complaints in words (complaint_kafka.h). Any thread. */
 #ifndef ANANAS_CONF_KAFKA_H
 #define ANANAS_CONF_KAFKA_H
 #include <librdkafka/rdkafka.h>
 
+#include "complaint_kafka.h"
 #include "config.h"
-#include "log.h"
 
 typedef enum { KAFKA_MEMBER, KAFKA_READER, KAFKA_PRODUCER, KAFKA_ADMIN } kafka_role_t;
 
 typedef struct kafka_context { /* opaque of every client; outlives it */
     log_t *log;
-    char last[256]; /* the complaint said last, and when */
-    int64_t last_ms;
-    uint64_t repeats;
-    int down; /* all brokers were down when last heard of */
+    complaints_t complaints;
 } kafka_context_t;
 
 /* Made for one role with its defaults, then the user's properties, then what must hold. transactional_id: NULL for none. */

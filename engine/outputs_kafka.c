@@ -13,7 +13,8 @@ typedef struct wants {
     size_t cap;
 } wants_t;
 
-#define ASK_MS 5000
+#define ASK_FIRST_MS 1000 /* complaints are heard between two questions */
+#define ASK_MS 4000
 #define PAUSE_NS 500000000L
 
 /* name and why are taken over. */
@@ -64,8 +65,8 @@ int outputs_ensure(const config_t *c, const plan_t *plan, kafka_context_t *ctx, 
     if (rc)
         return rc;
     wants_t w = wants_of(c, plan);
-    for (;;) {
-        rc = topics_ensure(rk, w.at, w.n, ASK_MS, e);
+    for (int wait = ASK_FIRST_MS;; wait = wait * 2 < ASK_MS ? wait * 2 : ASK_MS) {
+        rc = topics_ensure(rk, w.at, w.n, wait, e);
         rd_kafka_poll(rk, 0);
         if (rc != ERR_AGAIN || atomic_load(stop))
             break;

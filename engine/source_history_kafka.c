@@ -52,6 +52,11 @@ static int bounds_of(history_t *h, part_t *p, error_t *e) {
 static int find_parts(history_t *h, error_t *e) {
     for (int32_t t = 0; h->o.topics[t]; t++) {
         int n = topics_partitions(source_kafka_client(h->reader), h->o.topics[t], ASK_MS, e);
+        if (n == ERR_AGAIN) {
+            char reason[COMPLAINT_SIZE];
+            complaint_last(&h->ctx.complaints, reason);
+            return error_set(e, ERR_KAFKA, "cannot ask the brokers about topic \"%s\"%s", h->o.topics[t], reason);
+        }
         if (n == 0)
             return error_set(e, ERR_INVALID, "topic \"%s\" does not exist", h->o.topics[t]);
         for (int32_t p = 0; p < n; p++) {

@@ -8,8 +8,14 @@
 --   broker:kill(); broker:restart()        -- kill -9, then the same log folder again, on the same port
 --   broker:pause(); broker:resume()        -- SIGSTOP, SIGCONT
 --
+--   local broker = kafka.start { secure = { users = { ada = "her password" } } }
+--   broker.tls                             -- a listener that wants the client's certificate
+--   broker.sasl                            -- one with TLS that wants a user, by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN
+--   broker.certificates                    -- tests/support/certificates.lua
+--
 -- Clients are in tests/support/kafka_client.lua.
 
+local certificates = require "tests.support.certificates"
 local ffi = require "ffi"
 local net = require "tests.support.net"
 local process = require "tests.support.process"
@@ -20,6 +26,42 @@ Broker.__index = Broker
 
 local FOLDER = "build/kafka"
 
+-- Two more listeners. Their files are made before the broker starts.
+local function secure_settings(broker, users)
+    local c, plain = broker.certificates, {}
+    for name, password in pairs(users) do plain[#plain + 1] = ('user_%s="%s"'):format(name, password) end
+    local scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    return {
+        ["ssl.keystore.type"] = "PEM", ["ssl.keystore.location"] = c.server,
+        ["ssl.truststore.type"] = "PEM", ["ssl.truststore.location"] = c.authority,
+        ["listener.name.tls.ssl.client.auth"] = "required",
+        ["listener.name.sasl.sasl.enabled.mechanisms"] = "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
+        ["listener.name.sasl.scram-sha-256.sasl.jaas.config"] = scram,
+        ["listener.name.sasl.scram-sha-512.sasl.jaas.config"] = scram,
+        ["listener.name.sasl.plain.sasl.jaas.config"] = "org.apache.kafka.common.security.plain.PlainLoginModule required " ..
+            table.concat(plain, " ") .. ";",
+    }
+end
+
+-- SCRAM users are written with the format; where they are wanted, no kept folder will do.
+local function scram_arguments(users)
+    local words = {}
+    for name, password in pairs(users) do
+        for _, mechanism in ipairs { "SCRAM-SHA-256", "SCRAM-SHA-512" } do
+            words[#words + 1] = "--add-scram"
+            words[#words + 1] = ("%s=[name=%s,password=%s]"):format(mechanism, name, password)
+        end
+    end
+    return words
+end
+
+local function secure(broker, options)
+    local ports = net.free_ports(2)
+    broker.tls, broker.sasl = "127.0.0.1:" .. ports[1], "127.0.0.1:" .. ports[2]
+    broker.certificates = certificates.make(broker.folder)
+    options.format = scram_arguments(options.secure.users)
+end
+
 -- One node is controller and broker; internal topics are small; nothing waits that need not.
 local function settings_of(broker, options)
     local settings = {
@@ -29,7 +71,7 @@ local function settings_of(broker, options)
         ["controller.listener.names"] = "CONTROLLER",
         ["listeners"] = ("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d"):format(broker.port, broker.controller_port),
         ["advertised.listeners"] = "PLAINTEXT://127.0.0.1:" .. broker.port,
-        ["listener.security.protocol.map"] = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        ["listener.security.protocol.map"] = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SASL:SASL_SSL",
         ["inter.broker.listener.name"] = "PLAINTEXT",
         ["log.dirs"] = broker.folder .. "/log",
         ["num.partitions"] = "1",
@@ -54,6 +96,12 @@ local function settings_of(broker, options)
         ["broker.session.timeout.ms"] = "3000",
         ["broker.heartbeat.interval.ms"] = "300",
     }
+    if options.secure then
+        local more = (",TLS://%s,SASL://%s"):format(broker.tls, broker.sasl)
+        settings["listeners"] = settings["listeners"] .. more
+        settings["advertised.listeners"] = settings["advertised.listeners"] .. more
+        for name, value in pairs(secure_settings(broker, options.secure.users)) do settings[name] = value end
+    end
     for name, value in pairs(options.settings or {}) do settings[name] = tostring(value) end
     return settings
 end
@@ -157,7 +205,7 @@ function Broker:stop(options)
 end
 
 -- Options: settings (server.properties, laid over the usual ones), port, heap ("512m"), fast (optimising compiler, for
--- benches), java (more JVM flags), format (more StorageTool arguments), client (librdkafka properties to reach it with),
+-- benches), secure = { users = { name = password } }, java (more JVM flags), format (more StorageTool arguments), client (librdkafka properties to reach it with),
 -- foreground, wait = false (then call wait_ready yourself).
 function kafka.start(options)
     options = options or {}
@@ -167,6 +215,7 @@ function kafka.start(options)
     broker.folder = process.folder "kafka"
     broker.settings_path = broker.folder .. "/server.properties"
     broker.log_path = broker.folder .. "/broker.log"
+    if options.secure then secure(broker, options) end
     write_settings(broker.settings_path, settings_of(broker, options))
     format(broker, options)
     broker:launch()
@@ -176,6 +225,14 @@ function kafka.start(options)
         error("the broker did not start:\n" .. log, 0)
     end
     return broker
+end
+
+-- Another user of a broker with `secure`, by SCRAM-SHA-512, while it runs.
+function kafka.add_user(broker, name, password)
+    local command = java(broker.options, "kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--alter", "--entity-type", "users",
+        "--entity-name", name, "--add-config", "SCRAM-SHA-512=[password=" .. password .. "]")
+    local r = process.run(command)
+    if r.code ~= 0 then error("cannot add a user:\n" .. r.out .. r.err, 0) end
 end
 
 -- The broker of the run. A spec that is run by itself gets one that ends with it.

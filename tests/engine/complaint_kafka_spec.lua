@@ -1,0 +1,31 @@
+local ananas = require "tests.support.ananas"
+local ffi = require "ffi"
+
+ffi.cdef "void complaint_explain(const char *reason, char *out);"
+local lib = ananas.library()
+
+local function explain(reason)
+    local out = ffi.new "char[600]"
+    lib.complaint_explain(reason, out)
+    return ffi.string(out)
+end
+
+describe("a complaint of librdkafka", function()
+    it("loses its thread and how long it took, so that the same fault reads the same each time", function()
+        local one = explain "[thrd:ssl://b:9093/bootstrap]: ssl://b:9093/bootstrap: Something (after 12ms in state CONNECT)"
+        assert.equal("ssl://b:9093/bootstrap: Something", one)
+        assert.equal(one, explain "ssl://b:9093/bootstrap: Something (after 9ms in state CONNECT, 3 identical error(s) suppressed)")
+    end)
+
+    it("tells what to do where that is known, and nothing where it is not", function()
+        assert.truthy(explain("b: SASL authentication error: no"):find("look at sasl.username, sasl.password", 1, true))
+        assert.truthy(explain("b: Connect to ipv4#127.0.0.1:1 failed: Connection refused"):find("Nothing listens there", 1, true))
+        assert.equal("b: odd", explain "b: odd")
+    end)
+
+    it("keeps within its bounds however long it is, with the advice whole", function()
+        local text = explain(("x"):rep(5000) .. " certificate verify failed")
+        assert.is_true(#text < 600)
+        assert.truthy(text:find("ssl.ca.location names the authority's certificate$"))
+    end)
+end)
