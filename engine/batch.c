@@ -46,6 +46,12 @@ batch_t *batch_select(arena_t *a, const batch_t *b, const uint32_t *sel, uint32_
     return out;
 }
 
+batch_t *batch_first(arena_t *a, const batch_t *b, uint32_t n) {
+    batch_t *out = arena_dup(a, b, sizeof *b);
+    out->n = n;
+    return out;
+}
+
 batch_t *batch_filter(arena_t *a, const batch_t *b, const uint8_t *pass) {
     uint32_t *sel = arena_array(a, uint32_t, b->n), n = 0;
     for (uint32_t i = 0; i < b->n; i++) {

@@ -52,6 +52,8 @@ cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row
 batch_t *batch_filter(arena_t *a, const batch_t *b, const uint8_t *pass);
 /* The rows sel[0..n), in that order. */
 batch_t *batch_select(arena_t *a, const batch_t *b, const uint32_t *sel, uint32_t n);
+/* The first n rows; shares everything else with b. */
+batch_t *batch_first(arena_t *a, const batch_t *b, uint32_t n);
 const uint32_t *batch_iota(arena_t *a, uint32_t n); /* 0, 1, 2, ... */
 /* Order of rows where time matters: event time, topic, partition, offset, number inside the record. */
 int batch_row_order(const batch_t *a, uint32_t i, const batch_t *b, uint32_t j);

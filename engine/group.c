@@ -192,6 +192,11 @@ void group_drop(group_pass_t *p, store_entry_t *e) {
     store_del(p->g->space, e);
 }
 
+void group_overrun(group_pass_t *p, uint32_t tick) {
+    step_overrun(p->s, tick);
+    p->context.script = p->s->script;
+}
+
 /* --- candidates --- */
 
 static void fill_group_cells(group_pass_t *p, const store_entry_t *e, cell_t *out) {
@@ -225,7 +230,10 @@ int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint
     cells[n] = cell_time(span.start);
     cells[n + 1] = cell_time(span.end);
     cells[n + 2] = cell_time(span.end - 1);
-    return aggregate_values(g->aggregate, entry_value(e).s, &p->context, cells + n + 3);
+    int status = aggregate_values(g->aggregate, entry_value(e).s, &p->context, cells + n + 3);
+    if (status)
+        group_overrun(p, tick);
+    return status;
 }
 
 int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick) {
@@ -288,6 +296,17 @@ static int prepare(group_pass_t *p) {
     return aggregate_args(p->g->aggregate, &p->context);
 }
 
+/* Until now nothing has happened: where an argument overruns, the rows before it are all there is. */
+static void prepare_some(group_pass_t *p, stream_t *in) {
+    for (;;) {
+        p->context.rows = in->batch;
+        if (prepare(p) == 0)
+            return;
+        group_overrun(p, batch_origin(in->batch, script_overrun_row(p->s->script))->tick);
+        step_cut(p->s, in);
+    }
+}
+
 /* The watermarks before a tick. */
 static int pass_marks(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t tick) {
     int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
@@ -344,7 +363,8 @@ static void report_errors(group_pass_t *p) {
     }
 }
 
-int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
+int group_run(group_t *g, step_t *s, const stream_t *all, result_t *out) {
+    stream_t rows = *all, *in = &rows;
     group_pass_t p = {.g = g, .s = s, .wm = in->wm_before};
     p.context = (agg_context_t){
         .rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script, .chunks = &g->chunks};
@@ -358,14 +378,14 @@ int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out) {
     numbers_t numbers = read_numbers(g);
     p.sequence = numbers.sequence;
     g->chunks.next = numbers.chunk;
-    int status = prepare(&p);
-    if (status == 0)
-        status = g->rule->window.kind == WINDOW_RECORD ? group_record_rows(&p) : walk(&p, in);
-    if (status == 0)
-        status = outcome_decide(&p.outcome, s, &p.sequence, out);
+    prepare_some(&p, in);
+    if (g->rule->window.kind == WINDOW_RECORD)
+        group_record_rows(&p);
+    else
+        walk(&p, in);
+    outcome_decide(&p.outcome, s, &p.sequence, out);
     settle(&p);
     write_numbers(g, &numbers, p.sequence);
-    if (status == 0)
-        report_errors(&p);
-    return status;
+    report_errors(&p);
+    return s->overrun[0] ? ERR_RUNAWAY : 0;
 }

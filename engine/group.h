@@ -19,7 +19,8 @@ group_t *group_new(const rule_t *rule, store_t *store);
 /* A version that took over from another at `begin`; ETIME_MIN: none was before it. */
 group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin);
 void group_free(group_t *g);
-/* One step. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */
+/* One step. 0, or ERR_RUNAWAY when a function of the rule overran its budget: then *out has what came of the ticks before
+ * (step_overrun). */
 int group_run(group_t *g, step_t *s, const stream_t *in, result_t *out);
 void group_rebuild(group_t *g);
 

@@ -31,6 +31,10 @@ static cell_t group_cell(const group_pass_t *p, uint32_t i, const record_group_t
     return p->by[i].cells[p->by[i].map[g->rows[0]]];
 }
 
+static uint32_t group_tick(const group_pass_t *p, const record_group_t *g) {
+    return batch_origin(p->context.rows, g->rows[0])->tick;
+}
+
 static int emit_group(group_pass_t *p, const record_group_t *g) {
     const rule_t *rule = p->g->rule;
     cell_t *cells;
@@ -39,7 +43,10 @@ static int emit_group(group_pass_t *p, const record_group_t *g) {
     c->set = g->set;
     for (uint32_t i = 0; i < rule->group_by.n; i++)
         cells[i] = group_cell(p, i, g);
-    return aggregate_over(p->g->aggregate, &p->context, g->rows, g->n, cells + rule->group_by.n);
+    int status = aggregate_over(p->g->aggregate, &p->context, g->rows, g->n, cells + rule->group_by.n);
+    if (status)
+        group_overrun(p, group_tick(p, g));
+    return status;
 }
 
 static int compare_groups(const void *a, const void *b) {
@@ -117,23 +124,23 @@ static void collect(group_pass_t *p, record_groups_t *all) {
     }
 }
 
-/* The groups as rows of the one column that `having` reads. */
-static int judged_column(group_pass_t *p, const record_groups_t *all, const char *name, batch_t *b) {
+/* The groups as rows of the one column that `having` reads. Nothing is asked: see may_complain. */
+static void judged_column(group_pass_t *p, const record_groups_t *all, const char *name, batch_t *b) {
     const rule_t *rule = p->g->rule;
     arena_t *a = p->s->arena;
     cell_t *cells = arena_array(a, cell_t, all->n);
     uint32_t *origin = arena_array(a, uint32_t, all->n);
-    int by = names_index(&rule->group_by, name), status = 0;
+    int by = names_index(&rule->group_by, name);
     uint32_t agg = 0;
     while (agg < rule->n_aggs && strcmp(rule->aggs[agg].name, name) != 0)
         agg++;
-    for (uint32_t i = 0; i < all->n && status == 0; i++) {
+    for (uint32_t i = 0; i < all->n; i++) {
         const record_group_t *g = &all->at[i];
         origin[i] = p->context.rows->origin[g->rows[0]];
         if (by >= 0)
             cells[i] = group_cell(p, (uint32_t)by, g);
         else if (agg < rule->n_aggs)
-            status = aggregate_one_over(p->g->aggregate, &p->context, agg, g->rows, g->n, &cells[i]);
+            aggregate_one_over(p->g->aggregate, &p->context, agg, g->rows, g->n, &cells[i]);
         else
             cells[i] = cell_null();
     }
@@ -149,7 +156,6 @@ static int judged_column(group_pass_t *p, const record_groups_t *all, const char
                    .origins = p->context.rows->origins,
                    .columns = column,
                    .names = names};
-    return status;
 }
 
 /* Leaving it out must not hide what it would have complained about. */
@@ -168,32 +174,37 @@ static const char *deciding_column(const group_pass_t *p) {
     return script_memo_column(p->s->script, rule->having);
 }
 
+static void leave_out(const group_pass_t *p, record_groups_t *all) {
+    while (p->s->cut && all->n > 0 && group_tick(p, &all->at[all->n - 1]) >= p->s->stop)
+        all->n--;
+}
+
 /* *pass stays NULL where all groups have to be worked out first. */
-static int judge(group_pass_t *p, const record_groups_t *all, uint8_t **pass) {
+static void judge(group_pass_t *p, record_groups_t *all, uint8_t **pass) {
     const rule_t *rule = p->g->rule;
     const char *column = all->n ? deciding_column(p) : NULL;
     if (!column)
-        return 0;
+        return;
     batch_t b;
-    int status = judged_column(p, all, column, &b);
-    if (status)
-        return status;
     eval_errors_t errors = {0};
     *pass = arena_array(p->s->arena, uint8_t, all->n);
-    status = script_where(p->s->script, rule->having, &b, *pass, &errors);
-    if (status == 0)
-        step_errors(p->s, rule, rule->having, &b, &errors);
+    judged_column(p, all, column, &b);
+    while (script_where(p->s->script, rule->having, &b, *pass, &errors)) {
+        group_overrun(p, batch_origin(&b, script_overrun_row(p->s->script))->tick);
+        leave_out(p, all);
+        b.n = all->n;
+    }
+    step_errors(p->s, rule, rule->having, &b, &errors);
     p->outcome.judged = 1;
-    return status;
 }
 
-int group_record_rows(group_pass_t *p) {
+void group_record_rows(group_pass_t *p) {
     record_groups_t all = {0};
     uint8_t *pass = NULL;
     collect(p, &all);
-    int status = judge(p, &all, &pass);
+    judge(p, &all, &pass);
+    int status = 0;
     for (uint32_t i = 0; i < all.n && status == 0; i++)
         if (!pass || pass[i])
             status = emit_group(p, &all.at[i]);
-    return status;
 }

@@ -81,6 +81,8 @@ void group_drop(group_pass_t *p, store_entry_t *e);
 int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched);
 /* After a row was added to a window that has not fired: an early look, where the rule wants them. */
 int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick);
+/* A question overran: see step_overrun. */
+void group_overrun(group_pass_t *p, uint32_t tick);
 void group_late(group_pass_t *p, uint32_t row);
 
 /* --- one way per kind of window --- */
@@ -97,5 +99,5 @@ void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
 int group_session_row(group_pass_t *p, uint32_t row);
 int group_session_watermark(group_pass_t *p, uint32_t tick);
 void group_session_index(group_t *g, store_entry_t *e, const group_head_t *h);
-int group_record_rows(group_pass_t *p);
+void group_record_rows(group_pass_t *p);
 #endif

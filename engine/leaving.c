@@ -36,7 +36,7 @@ static batch_t *rows_left(step_t *s, const leaving_t *l, const stream_t *in) {
 }
 
 void leaving_run(leaving_t *l, step_t *s, stream_t *in, outbox_t *o, result_t *out) {
-    script_t *current = s->script;
+    step_t outer = *s;
     stream_t mine = *in;
     result_t result = {0};
     *out = (result_t){0};
@@ -44,20 +44,22 @@ void leaving_run(leaving_t *l, step_t *s, stream_t *in, outbox_t *o, result_t *o
         return;
     if (!is_session(l))
         mine.batch = rows_before(s, l, in->batch, 1);
+    s->generation = l->generation;
     s->script = l->generation->script;
-    int rc = group_run(l->group, s, &mine, &result);
-    if (rc == 0)
-        rc = select_run(l->select, s, &result, out);
-    if (rc == 0) {
-        if (l->rule->to && l->rule->mode == MODE_ACTIVE)
-            select_write(l->select, s, out, o);
-        in->batch = rows_left(s, l, in);
-    } else {
-        generation_reopen(l->generation); /* other rules of it may be leaving too */
-        l->dead = 1;
-        *out = (result_t){0};
-    }
-    s->script = current;
+    s->overrun[0] = 0;
+    group_run(l->group, s, &mine, &result);
+    while (select_run(l->select, s, &result, out))
+        result.batch = batch_first(s->arena, result.batch, step_rows_before_stop(s, result.batch));
+    if (l->rule->to && l->rule->mode == MODE_ACTIVE)
+        select_write(l->select, s, out, o);
+    in->batch = rows_left(s, l, in);
+    l->dead = s->overrun[0] != 0;
+    /* What it overran is its own affair. */
+    s->generation = outer.generation;
+    s->script = s->generation ? s->generation->script : outer.script;
+    s->cut = outer.cut;
+    s->stop = outer.stop;
+    memcpy(s->overrun, outer.overrun, sizeof s->overrun);
 }
 
 int leaving_over(const leaving_t *l, etime_t wm) {

@@ -22,7 +22,7 @@ void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *gr
                   etime_t until);
 void leaving_fini(leaving_t *l);
 /* Runs over the rows that are its own; *in becomes the rows for the versions after it. Writes its output. out->batch NULL:
- * it gave nothing. Where its code overran its budget it is marked dead and took nothing. */
+ * it gave nothing. Where its code overran its budget it is marked dead; what it gave before stands. */
 void leaving_run(leaving_t *l, step_t *s, stream_t *in, outbox_t *o, result_t *out);
 int leaving_over(const leaving_t *l, etime_t watermark); /* its last window has closed */
 void leaving_drop_state(leaving_t *l, store_t *store);

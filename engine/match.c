@@ -495,6 +495,8 @@ int match_run(match_t *x, step_t *s, const stream_t *in, result_t *out) {
             what = x->turn.what;
         }
     }
+    if (what != MATCH_DONE)
+        step_overrun(s, x->rows.marks[x->mark].tick);
     match_parts_settle(x->parts);
     match_output_finish(x->output, out);
     return what == MATCH_DONE ? 0 : ERR_RUNAWAY;

@@ -14,7 +14,8 @@ typedef struct match match_t;
 match_t *match_new(const rule_t *rule, store_t *store);
 void match_free(match_t *x);
 void match_rebuild(match_t *x);
-/* One step. 0, or ERR_RUNAWAY when a condition or measure overran its budget. */
+/* One step. 0, or ERR_RUNAWAY when a condition or measure overran its budget: of *out, rows before the step's stop stand
+ * (step_overrun). */
 int match_run(match_t *x, step_t *s, const stream_t *in, result_t *out);
 
 enum { MATCH_DONE = 0, MATCH_CONDITION = 1, MATCH_MEASURE = 2 };

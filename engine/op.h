@@ -6,6 +6,7 @@
  * results live in the step's arena. One thread (the task's). */
 #ifndef ANANAS_OP_H
 #define ANANAS_OP_H
+#include "generation.h"
 #include "rule.h"
 #include "script.h"
 #include "store.h"
@@ -35,10 +36,18 @@ void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute
 /* A row that is too late: counted, and written to the rule's late_to when there is one. */
 void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick);
 
+/* A question of the rule overran its budget, at a row or watermark of that tick. What came of earlier ticks stands, as if
+ * the step had ended before it; the operator gives up the rest. The script is made anew, so that it can be asked again. */
+void step_overrun(step_t *s, uint32_t tick);
+
 struct step { /* one step of the task; made by task.c */
     arena_t *arena;
     store_t *store;
     script_t *script;
+    generation_t *generation; /* whose script it is; NULL: a script that is not made again */
+    int cut;                  /* the rule sees nothing from tick `stop` on */
+    uint32_t stop;
+    char overrun[600];   /* what overran first; empty: nothing */
     rule_stats_t *stats; /* of the rule being run */
     uint32_t rule_index; /* likewise, in the plan that runs; a leaving version has it from its successor */
     log_t *log;
@@ -48,6 +57,11 @@ struct step { /* one step of the task; made by task.c */
 };
 
 typedef enum { ROW_NEW = 0, ROW_UPDATE = 1, ROW_TOMBSTONE = 2 } row_kind_t;
+
+/* How many of the batch's rows, which stand in tick order, come before the rule's stop. */
+uint32_t step_rows_before_stop(const step_t *s, const batch_t *b);
+/* The stream without what the rule does not see any more. */
+void step_cut(step_t *s, stream_t *in);
 
 /* What an operator gives: rows in the order of emission (ticks never decrease) with the columns that the operator
  * defines. kind == NULL: all ROW_NEW. Updates and tombstones go to the rule's topic only, never to its readers. */

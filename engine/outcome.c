@@ -109,12 +109,23 @@ static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *
     uint8_t *answer = arena_array(o->arena, uint8_t, n);
     eval_errors_t errors = {0};
     int status = script_where(s->script, o->rule->having, rows, answer, &errors);
-    if (status)
+    if (status) {
+        step_overrun(s, batch_origin(rows, script_overrun_row(s->script))->tick);
         return status;
+    }
     step_errors(s, o->rule, o->rule->having, rows, &errors);
     for (uint32_t i = 0; i < n; i++)
         pass[asked[i]] = answer[i];
     return 0;
+}
+
+/* What the rule does not see any more: the candidates from the first row on that is of such a tick. */
+static void cut(outcome_t *o, const step_t *s) {
+    for (size_t i = 0; s->cut && i < o->n; i++)
+        if (o->at[i].what != OUTCOME_MERGE && o->origins[o->at[i].row].tick >= s->stop) {
+            o->n_rows = o->at[i].row;
+            o->n = i;
+        }
 }
 
 /* --- deciding --- */
@@ -221,12 +232,13 @@ static size_t set_end(const outcome_t *o, size_t from) {
     return to;
 }
 
-int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
-    batch_t *b = batch_of(o);
-    uint8_t *pass = arena_array(o->arena, uint8_t, b->n);
-    int status = ask_having(o, s, b, pass);
-    if (status)
-        return status;
+void outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
+    batch_t *b;
+    uint8_t *pass = arena_array(o->arena, uint8_t, o->n_rows + 1);
+    do {
+        cut(o, s);
+        b = batch_of(o);
+    } while (ask_having(o, s, b, pass));
     decision_t d = {.o = o,
                     .pass = pass,
                     .sequence = *sequence,
@@ -248,5 +260,4 @@ int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
     out->batch = d.n == b->n && d.plain && by < 0 ? b : batch_select(o->arena, b, d.sel, d.n);
     out->kind = d.plain ? NULL : d.kind;
     *sequence = d.sequence;
-    return 0;
 }

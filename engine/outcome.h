@@ -61,8 +61,9 @@ candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const 
                          cell_t **cells);
 void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into);
 uint32_t outcome_new_set(outcome_t *o);
-/* Decides. *sequence numbers the rows of windows, in order of emission. 0 or ERR_RUNAWAY. */
-int outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out);
+/* Decides. *sequence numbers the rows of windows, in order of emission. Where `having` overruns, only over the ticks
+ * before it. */
+void outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out);
 /* How many cells stand before the aggregates. */
 uint32_t outcome_before_values(const rule_t *rule);
 #endif

@@ -153,46 +153,61 @@ int pipeline_begins_alike(const plan_t *plan, const rule_t *a, const rule_t *b) 
     return a->n_unnest > 0 || a->where != FN_NONE;
 }
 
-static int make_prefix(pipeline_t *p, step_t *s) {
+/* Where it overruns, rows of earlier ticks are asked again: a condition has no memory. */
+static void make_prefix(pipeline_t *p, step_t *s) {
     const rule_t *rule = p->rule;
     prefix_t *x = &p->prefix;
-    if (rule->where == FN_NONE || x->unnested->n == 0) {
-        x->ready = 1;
-        return 0;
-    }
-    uint8_t *pass = arena_array(s->arena, uint8_t, x->unnested->n);
+    x->ready = 1;
+    if (rule->where == FN_NONE)
+        return;
+    uint8_t *pass = arena_array(s->arena, uint8_t, x->unnested->n + 1);
     eval_errors_t errors = {0};
-    int rc = script_where(s->script, rule->where, x->unnested, pass, &errors);
-    if (rc)
-        return rc;
+    while (x->unnested->n > 0 && script_where(s->script, rule->where, x->unnested, pass, &errors)) {
+        step_overrun(s, batch_origin(x->unnested, script_overrun_row(s->script))->tick);
+        x->unnested = x->kept = batch_first(s->arena, x->unnested, step_rows_before_stop(s, x->unnested));
+        errors = (eval_errors_t){0};
+    }
+    if (x->unnested->n == 0)
+        return;
     step_errors(s, rule, rule->where, x->unnested, &errors);
     x->kept = batch_filter(s->arena, x->unnested, pass);
-    x->ready = errors.count == 0; /* errors are each rule's own to count and to tell */
-    return 0;
+    x->ready = errors.count == 0 && !s->cut; /* errors are each rule's own to count and to tell */
 }
 
-static int take_prefix(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast) {
+static void take_prefix(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast) {
     const prefix_t *known = p->twin ? &p->twin->prefix : NULL;
     if (known && known->ready && known->in == in->batch && known->fast == fast) {
         p->prefix = *known;
-        p->stats.rows_in += known->unnested->n;
-        return 0;
+    } else {
+        batch_t *rows = unnest_all(p->rule, s, in->batch, fast);
+        p->prefix = (prefix_t){in->batch, fast, rows, rows, 0};
+        make_prefix(p, s);
     }
-    batch_t *rows = unnest_all(p->rule, s, in->batch, fast);
-    p->prefix = (prefix_t){in->batch, fast, rows, rows, 0};
-    p->stats.rows_in += rows->n;
-    return make_prefix(p, s);
+    p->stats.rows_in += p->prefix.unnested->n;
 }
 
-static int operate(pipeline_t *p, step_t *s, const stream_t *in, result_t *out) {
+/* What came of ticks before the stop. */
+static void cut_result(step_t *s, result_t *r) {
+    uint32_t n = step_rows_before_stop(s, r->batch);
+    if (n < r->batch->n)
+        r->batch = batch_first(s->arena, r->batch, n);
+}
+
+static void operate(pipeline_t *p, step_t *s, const stream_t *in, result_t *out) {
     if (p->group)
-        return group_run(p->group, s, in, out);
-    if (p->match)
-        return match_run(p->match, s, in, out);
-    if (p->process)
-        return process_run(p->process, s, in, out);
-    *out = (result_t){.batch = in->batch};
-    return 0;
+        group_run(p->group, s, in, out);
+    else if (p->match)
+        match_run(p->match, s, in, out);
+    else if (p->process)
+        process_run(p->process, s, in, out);
+    else
+        *out = (result_t){.batch = in->batch};
+    cut_result(s, out);
+}
+
+static void select_rows(pipeline_t *p, step_t *s, result_t *in, result_t *out) {
+    while (select_run(p->select, s, in, out))
+        cut_result(s, in);
 }
 
 /* Windows that began before the rows that were read. */
@@ -252,30 +267,51 @@ static void keep_watermark(pipeline_t *p, const stream_t *in) {
     p->idle = last ? (int)last->idle : p->idle;
 }
 
+/* Late rows are told while an operator runs: those of the ticks that were given up are taken back. */
+static void cut_late(const step_t *s, outbox_t *o, size_t from) {
+    size_t kept = from;
+    for (size_t i = from; i < o->n; i++)
+        if (o->at[i].kind != OUT_LATE || o->at[i].tick < s->stop)
+            o->at[kept++] = o->at[i];
+    o->n = kept;
+}
+
+static void keep_stop(pipeline_t *p, step_t *s, const stream_t *in, outbox_t *o, size_t first_out) {
+    p->cut = s->cut;
+    p->stop = s->stop;
+    if (!s->cut)
+        return;
+    p->prefix.ready = 0;
+    p->stats.skipped += in->batch->n - step_rows_before_stop(s, in->batch);
+    cut_late(s, o, first_out);
+}
+
 int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o) {
     const rule_t *rule = p->rule;
+    size_t first_out = o->n;
     s->stats = &p->stats;
     s->rule_index = rule->index;
+    s->cut = p->cut;
+    s->stop = p->stop;
+    s->overrun[0] = 0;
     if (p->n_leaving)
         let_go(p, s, in);
     keep_watermark(p, in);
     stream_t rows = *in;
-    int rc = take_prefix(p, s, in, fast);
-    if (rc)
-        return rc;
+    step_cut(s, &rows);
+    take_prefix(p, s, &rows, fast);
     rows.batch = p->prefix.kept;
+    step_cut(s, &rows);
     result_t result, selected, *left = arena_array(s->arena, result_t, p->n_leaving + 1);
     for (size_t i = 0; i < p->n_leaving; i++) {
         leaving_run(&p->leaving[i], s, &rows, o, &left[i]);
         if (left[i].batch)
             count_rows(&p->stats, &left[i]);
     }
-    if ((rc = operate(p, s, &rows, &result)))
-        return rc;
+    operate(p, s, &rows, &result);
     if (p->group)
         drop_cut_windows(s, &result);
-    if ((rc = select_run(p->select, s, &result, &selected)))
-        return rc;
+    select_rows(p, s, &result, &selected);
     if (p->cooldown)
         cooldown_run(p->cooldown, s, in, &selected);
     count_rows(&p->stats, &selected);
@@ -285,11 +321,14 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     p->out.batch = new_rows(s, &selected);
     if (p->n_leaving)
         join_leaving(p, s, left, p->n_leaving);
-    return 0;
+    keep_stop(p, s, in, o, first_out);
+    return s->overrun[0] ? ERR_RUNAWAY : 0;
 }
 
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
     p->prefix.ready = 0;
+    p->cut = 1;
+    p->stop = 0;
     p->stats.skipped += in->batch->n;
     keep_watermark(p, in);
     p->out = *in;

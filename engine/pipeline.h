@@ -39,6 +39,8 @@ typedef struct pipeline {
     etime_t wm; /* what its readers have been told so far */
     int idle;
     stream_t out; /* of this step, for its readers */
+    int cut;      /* in this step it sees nothing from tick `stop` on: it, or a rule that it reads, overran there */
+    uint32_t stop;
 } pipeline_t;
 
 /* in_extras: borrowed strings in a list of the pipeline's own. */
@@ -58,7 +60,9 @@ etime_t pipeline_last_end(const pipeline_t *p);
 
 void pipeline_rebuild(pipeline_t *p);
 /* Takes its input through every stage: unnest, where, operator, select, cooldown, writing. fast: what the decoder
- * unnested already for this rule, or NULL. 0, or ERR_RUNAWAY when a function of the rule overran its budget. */
+ * unnested already for this rule, or NULL. Where p->cut is set, rows from p->stop on are skipped. ERR_RUNAWAY when a
+ * function of the rule overran its budget (step->overrun says which): then p->cut is set, and what came of the ticks before
+ * p->stop stands. Else 0. */
 int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o);
 /* A rule that does not run still passes the watermark on, and counts what it did not see. */
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in);

@@ -268,6 +268,16 @@ static void save_slots(run_t *r, chunk_t *c, uint32_t done) {
     }
 }
 
+static void bind_entries(run_t *r) {
+    r->entry_row = script_entry(r->s->script, "process.on_row");
+    r->entry_timer = script_entry(r->s->script, "process.on_timer");
+}
+
+static void overran(run_t *r, uint32_t tick) {
+    step_overrun(r->s, tick);
+    bind_entries(r);
+}
+
 /* Asks; *done: how many items ran. */
 static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
     process_slot_t *slots = r->p->given;
@@ -288,6 +298,7 @@ static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
         save_slots(r, c, c->n);
         return 0;
     }
+    __atomic_store_n(call.at, 0, __ATOMIC_RELAXED);
     int rc = script_call(r->s->script, c->timers ? r->entry_timer : r->entry_row, c->fn, &call);
     if (rc == ERR_SCRIPT) { /* the driver itself failed: nothing was done, and the rows are counted as errors */
         eval_errors_t errors = {.count = c->n};
@@ -297,6 +308,8 @@ static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
         call.done = c->n;
         call.out_len = 0;
     } else if (rc != 0) {
+        uint32_t item = *call.at >= 0 && (uint32_t)*call.at < c->n ? (uint32_t)*call.at : 0;
+        overran(r, c->timers ? tick : stream_tick(r->in, c->items[item].row));
         return rc;
     }
     *done = call.done;
@@ -434,6 +447,16 @@ static void pass_marks(run_t *r, uint32_t tick) {
         r->wm = r->in->marks[r->mark].wm;
 }
 
+/* A call that was stopped has done nothing: the items of earlier ticks are asked once more. */
+static int ask_before_stop(run_t *r, chunk_t *c, int rc) {
+    while (c->n > 0 && stream_tick(r->in, c->items[c->n - 1].row) >= r->s->stop)
+        c->n--;
+    uint32_t done = c->n;
+    if (c->n > 0 && r->entry_row >= 0)
+        ask(r, c, 0, &done);
+    return rc;
+}
+
 static int run_rows(run_t *r) {
     uint32_t tick = stream_tick(r->in, r->row);
     int rc = fire(r, row_wm(r, r->row, r->wm), tick);
@@ -447,7 +470,7 @@ static int run_rows(run_t *r) {
     if (c.n > 0) {
         rc = ask(r, &c, 0, &done);
         if (rc)
-            return rc;
+            return ask_before_stop(r, &c, rc);
     }
     r->row = done < c.n ? c.items[done].row : next;
     uint32_t last = r->row - 1;
@@ -480,8 +503,7 @@ int process_run(process_t *p, step_t *s, const stream_t *in, result_t *out) {
     if (p->reorder)
         reorder_run(p->reorder, s, p->rule, in, &ordered);
     run_t r = {.p = p, .s = s, .in = &ordered, .wm = in->wm_before};
-    r.entry_row = script_entry(s->script, "process.on_row");
-    r.entry_timer = script_entry(s->script, "process.on_timer");
+    bind_entries(&r);
     if (r.entry_row < 0 || r.entry_timer < 0)
         return r.entry_row < 0 ? r.entry_row : r.entry_timer;
     r.by = arena_array(s->arena, int, p->spec->by.n);

@@ -15,7 +15,8 @@ typedef struct process process_t;
 
 process_t *process_new(const rule_t *rule, store_t *store);
 void process_free(process_t *p);
-/* 0, or ERR_RUNAWAY: then the rule is to be quarantined. */
+/* 0, or ERR_RUNAWAY: then the rule is to be quarantined, and of *out the rows before the step's stop stand
+ * (step_overrun). */
 int process_run(process_t *p, step_t *s, const stream_t *in, result_t *out);
 void process_rebuild(process_t *p);
 

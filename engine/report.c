@@ -42,6 +42,33 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
         log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);
 }
 
+void step_overrun(step_t *s, uint32_t tick) {
+    if (!s->overrun[0])
+        snprintf(s->overrun, sizeof s->overrun, "%s", script_error(s->script));
+    if (!s->cut || tick < s->stop)
+        s->stop = tick;
+    s->cut = 1;
+    if (!s->generation)
+        return;
+    generation_reopen(s->generation);
+    s->script = s->generation->script;
+}
+
+uint32_t step_rows_before_stop(const step_t *s, const batch_t *b) {
+    uint32_t n = b->n;
+    while (s->cut && n > 0 && batch_origin(b, n - 1)->tick >= s->stop)
+        n--;
+    return n;
+}
+
+void step_cut(step_t *s, stream_t *in) {
+    uint32_t n = step_rows_before_stop(s, in->batch);
+    if (n < in->batch->n)
+        in->batch = batch_first(s->arena, in->batch, n);
+    while (s->cut && in->n_marks > 0 && in->marks[in->n_marks - 1].tick >= s->stop)
+        in->n_marks--;
+}
+
 static void say(step_t *s, const rule_t *rule, uint64_t *count, const char *fmt, va_list ap) {
     char what[400], text[600];
     vsnprintf(what, sizeof what, fmt, ap);

@@ -1,6 +1,6 @@
 /* report: what went wrong inside a step, counted and said.
  *
- * Implements step_errors, step_limit and step_late of op.h. The first failure of a rule is logged, then the 10th, 100th
+ * Implements the step_* functions of op.h. The first failure of a rule is logged, then the 10th, 100th
  * and so on: a rule that fails on every record must not drown the log, nor fail in silence. One thread. */
 #ifndef ANANAS_REPORT_H
 #define ANANAS_REPORT_H

@@ -62,6 +62,8 @@ int script_entry(script_t *s, const char *name);
  * script is dead, script_error says which budget. Results are written by the driver through arg. */
 int script_call(script_t *s, int entry, fn_t fn, void *arg);
 const char *script_error(const script_t *s);
+/* After ERR_RUNAWAY of a question over rows: the row that was asked. */
+uint32_t script_overrun_row(const script_t *s);
 size_t script_memory(const script_t *s);
 int64_t script_last_cpu_ns(const script_t *s);
 

@@ -46,6 +46,11 @@ void script_symbols(script_t *s, uint32_t generation) {
 
 /* ---- asking ---- */
 
+static uint32_t row_asked(const rows_arg_t *arg, uint32_t k) {
+    uint32_t row = arg->some ? arg->some[k < (uint32_t)arg->n ? k : (uint32_t)arg->n - 1] : k;
+    return row < arg->rows->n ? row : arg->rows->n - 1;
+}
+
 /* Asks of rows [first, n) and goes on behind each row that raised; failed(ctx, k) is told of it. */
 static int ask(script_t *s, int entry, fn_t fn, rows_arg_t *arg, eval_errors_t *errors,
                void (*failed)(void *, uint32_t), void *ctx) {
@@ -56,13 +61,16 @@ static int ask(script_t *s, int entry, fn_t fn, rows_arg_t *arg, eval_errors_t *
     while (arg->first < arg->n) {
         __atomic_store_n(arg->at, arg->first, __ATOMIC_RELAXED); /* the watchdog looks at it */
         rc = script_call(s, entry, fn, arg);
-        if (rc != ERR_SCRIPT)
+        if (rc == 0)
             break;
+        uint32_t k = (uint32_t)*arg->at, row = row_asked(arg, k);
+        if (rc != ERR_SCRIPT) {
+            s->overrun_row = row;
+            break;
+        }
         rc = 0;
-        uint32_t k = (uint32_t)*arg->at;
-        uint32_t row = arg->some ? arg->some[k < (uint32_t)arg->n ? k : (uint32_t)arg->n - 1] : k;
         if (errors->count++ == 0) {
-            errors->first_row = row < arg->rows->n ? row : arg->rows->n - 1;
+            errors->first_row = row;
             snprintf(errors->first, sizeof errors->first, "%.399s", s->error);
         }
         failed(ctx, k);
@@ -229,6 +237,8 @@ int script_fold(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, cell_t *o
     rows_arg_t arg = {.rows = rows, .out = out, .arena = a, .n = (int32_t)rows->n + 1, .format = TIME_ISO8601};
     return ask(s, s->fold, fn, &arg, errors, no_change, NULL);
 }
+
+uint32_t script_overrun_row(const script_t *s) { return s->overrun_row; }
 
 void script_rows_fini(script_t *s) {
     for (size_t i = 0; i < s->n_layouts; i++) {

@@ -49,6 +49,7 @@ struct script {
     int64_t budget_ns;
     int64_t last_ns; /* CPU time of the last question over rows, or of the call that was stopped */
     char error[600];
+    uint32_t overrun_row; /* of the last question over rows that was stopped */
 
     char **entries; /* names of drivers, by number */
     size_t n_entries, cap_entries;

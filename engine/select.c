@@ -73,8 +73,10 @@ static int column_computed(step_t *s, const rule_t *rule, fn_t fn, const batch_t
     cell_t *cells = arena_array(s->arena, cell_t, b->n ? b->n : 1);
     eval_errors_t errors = {0};
     int rc = script_map(s->script, fn, b, s->arena, cells, &errors);
-    if (rc)
+    if (rc) {
+        step_overrun(s, batch_origin(b, script_overrun_row(s->script))->tick);
         return rc;
+    }
     step_errors(s, rule, fn, b, &errors);
     *out = (column_t){cells, batch_iota(s->arena, b->n)};
     return 0;
@@ -116,8 +118,10 @@ static int select_table(select_t *sel, step_t *s, const result_t *in, result_t *
     cell_t *tables = arena_array(s->arena, cell_t, b->n ? b->n : 1);
     eval_errors_t errors = {0};
     int rc = script_table(s->script, sel->rule->select_fn, b, s->arena, sel->rule->time_format, tables, &errors);
-    if (rc)
+    if (rc) {
+        step_overrun(s, batch_origin(b, script_overrun_row(s->script))->tick);
         return rc;
+    }
     step_errors(s, sel->rule, sel->rule->select_fn, b, &errors);
     uint8_t *pass = arena_array(s->arena, uint8_t, b->n ? b->n : 1);
     origin_t *origins = arena_array(s->arena, origin_t, b->n ? b->n : 1);

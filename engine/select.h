@@ -12,7 +12,8 @@ typedef struct select select_t;
 select_t *select_new(const rule_t *rule,
                      const names_t *extras); /* extras: columns of open rows that are no members of the record */
 void select_free(select_t *s);
-/* The rule's output rows, one per row of in, with their keys. 0 or ERR_RUNAWAY. */
+/* The rule's output rows, one per row of in, with their keys. 0, or ERR_RUNAWAY: then it can be asked again about the rows
+ * before the step's stop (step_overrun). */
 int select_run(select_t *sel, step_t *s, const result_t *in, result_t *out);
 /* Appends one output record per row. */
 void select_write(select_t *sel, step_t *s, const result_t *rows, outbox_t *o);

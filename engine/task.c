@@ -183,28 +183,27 @@ static void rule_input(task_t *t, pipeline_t *p, stream_t *out) {
     merge_streams(&t->step, in, r->n_from, &p->valve, out);
 }
 
-static void quarantine(task_t *t, uint32_t index) {
-    const plan_t *plan = task_rules(t);
-    t->pipelines[index].stats.quarantined = 1;
-    for (uint32_t i = index + 1; i < plan->n_rules; i++)
-        for (uint32_t k = 0; k < plan->rules[i].n_from; k++) {
-            input_t in = plan->rules[i].from[k];
-            if (in.is_rule && t->pipelines[in.index].stats.quarantined)
-                t->pipelines[i].stats.quarantined = 1;
-        }
+/* Where a rule stopped in this step, those that read it stop as well. */
+static void stop_with_inputs(task_t *t, pipeline_t *p) {
+    p->cut = 0;
+    p->stop = UINT32_MAX;
+    for (uint32_t k = 0; k < p->rule->n_from; k++) {
+        input_t in = p->rule->from[k];
+        const pipeline_t *up = in.is_rule ? &t->pipelines[in.index] : NULL;
+        if (!up || !up->cut)
+            continue;
+        p->cut = 1;
+        p->stop = up->stop < p->stop ? up->stop : p->stop;
+    }
 }
 
-static void rule_overran(task_t *t, pipeline_t *p, const stream_t *in) {
+static void say_overrun(task_t *t, const pipeline_t *p) {
     last_error_t *last = &t->errors[p->rule->index];
     last->count++;
-    snprintf(last->text, sizeof last->text, "rule \"%s\" (%s:%d): %s", p->rule->name, p->rule->file, p->rule->line,
-             script_error(t->generation->script));
+    snprintf(last->text, sizeof last->text, "rule \"%s\" (%s:%d): %.400s", p->rule->name, p->rule->file, p->rule->line,
+             t->step.overrun);
     log_say(t->options.log, LOG_ERROR, "rules",
             "%s; it is quarantined, with the rules that read it, until its text changes", last->text);
-    quarantine(t, p->rule->index);
-    generation_reopen(t->generation);
-    t->step.script = t->generation->script;
-    pipeline_skip(p, &t->step, in);
 }
 
 static void run_rules(task_t *t) {
@@ -212,12 +211,14 @@ static void run_rules(task_t *t) {
         pipeline_t *p = &t->pipelines[i];
         stream_t in;
         rule_input(t, p, &in);
+        stop_with_inputs(t, p);
         const fast_unnest_t *f = &t->fast[i];
         const unnested_t *fast = f->used ? &t->sources[f->source].decoded.unnested[f->index] : NULL;
         if (p->stats.quarantined)
             pipeline_skip(p, &t->step, &in);
         else if (pipeline_run(p, &t->step, &in, fast, &t->outbox))
-            rule_overran(t, p, &in);
+            say_overrun(t, p);
+        p->stats.quarantined |= p->cut;
     }
 }
 

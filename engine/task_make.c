@@ -153,6 +153,7 @@ static void tables_make(task_t *t) {
     t->step = (step_t){.arena = &t->arena,
                        .store = t->store,
                        .script = t->generation->script,
+                       .generation = t->generation,
                        .log = t->options.log,
                        .topics = (const char *const *)t->topics,
                        .since = t->since,

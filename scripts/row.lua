@@ -399,24 +399,40 @@ end]], ffi, row, put, host, ask, kind)
     end
 end
 
--- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. The last of the n places is the result's.
+-- fn: {init =, step =}. What was folded so far stays here while C notes an error and goes on with the next row. A step may
+-- have changed a table before it raised: the rows since `clean` are folded again, without the one that raised. The last of
+-- the n places is the result's.
 door.template("row.fold", begin .. [[
 local step, init, copy = fn.step, fn.init, row.copy
-local folded
+local folded, clean, since
+local function fold(rows, layout, from, to, at)
+    local v = folded
+    for i = from, to do
+        if at then at[0] = i end
+        local r = new()
+        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
+        v = step(v, r)
+        folded = v
+    end
+end
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
     local rows, layout = start(a)
-    local at, last = a.at, a.n - 1
-    if a.first == 0 then folded = copy(init) end
-    for i = a.first, last - 1 do
-        at[0] = i
-        local r = new()
-        r["\255b"], r["\255layout"], r["\255i"] = rows, layout, i
-        folded = step(folded, r)
+    local at, first, last = a.at, a.first, a.n - 1
+    if first == 0 then
+        folded, clean, since = copy(init), init, 0
+    elseif type(folded) == "table" or type(clean) == "table" then
+        at[0] = first
+        folded = copy(clean)
+        fold(rows, layout, since, first - 2)
+        clean, since = copy(folded), first
+    else
+        clean, since = folded, first
     end
+    fold(rows, layout, first, last - 1, at)
     at[0] = last
     local v = folded
-    folded = nil
+    folded, clean = nil, nil
     if not put(a.out, v, a.arena) then host.put(0, v) end
 end]], ffi, row, put, host)
 

@@ -1,8 +1,8 @@
 -- Runs the specs: `luajit tests/support/run.lua [SPEC or FOLDER...]`, from the top of the repository, after a build.
 --
 -- Each spec file has a busted process of its own, so a crash in the engine costs one file, not the run. Files that need no
--- broker run JOBS at a time (default: the cores), while the one real broker of the run starts; those that do run alone,
--- one after the other. The last line is `N passed, N failed`; the exit status is 1 when one failed or none passed.
+-- broker (that do not reach tests/support/kafka.lua) run JOBS at a time (default: the cores), while the one real broker of
+-- the run starts; those that do run alone, one after the other. The last line is `N passed, N failed`; the exit status is 1 when one failed or none passed.
 
 package.path = "./?.lua;" .. package.path
 local process = require "tests.support.process"
@@ -40,8 +40,16 @@ local function is_on_request(path)
     end
 end
 
+-- By what it requires, itself or through a support file.
+local reaches = { ["tests/support/kafka.lua"] = true }
 local function needs_broker(path)
-    return read(path):find 'tests%.support%.kafka"' ~= nil or path:find "^tests/pipeline/" ~= nil or path:find "^tests/faults/" ~= nil
+    if reaches[path] == nil then
+        reaches[path] = false
+        for name in read(path):gmatch 'require%s*%(?%s*"(tests%.support%.[%w_.]+)"' do
+            reaches[path] = reaches[path] or needs_broker(name:gsub("%.", "/") .. ".lua")
+        end
+    end
+    return reaches[path]
 end
 
 local function start(path)
