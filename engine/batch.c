@@ -8,13 +8,23 @@ int batch_column(const batch_t *b, const char *name) {
     return -1;
 }
 
+static int find_member(slice_t object, const char *name, size_t len, slice_t *value) {
+    const char *down = memchr(name, BATCH_DOWN, len);
+    size_t n = down ? (size_t)(down - name) : len;
+    if (object.s[0] != '{' && json_ws(object.s, object.s + object.len)[0] != '{')
+        return -1;
+    if (json_member(object, (slice_t){name, n}, value))
+        return -1;
+    return down ? find_member(*value, down + 1, len - n - 1, value) : 0;
+}
+
 cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row) {
     for (uint32_t i = 0; i < b->n_columns; i++)
         if (strlen(b->names[i]) == len && memcmp(b->names[i], name, len) == 0)
             return *batch_cell(b, i, row);
     const origin_t *o = batch_origin(b, row);
     slice_t value;
-    if (!b->open || !o->value.s || json_member(o->value, (slice_t){name, len}, &value))
+    if (!b->open || !o->value.s || find_member(o->value, name, len, &value))
         return cell_null();
     return cell_from_json(value);
 }

@@ -10,7 +10,10 @@
 #include "cell.h"
 
 #define EXPLAIN_COLUMN "_explain" /* provenance, see op.h */
-#define TOPIC_NONE (-1)           /* origin of a row that no single record made (a window, a match) */
+/* Between the names of a column that is a member of nested objects; no byte of UTF-8, so no member's name has it. Such a
+ * column is null where any of the names on the way is missing or no object; scripts/uses.lua says which there are. */
+#define BATCH_DOWN '\xff'
+#define TOPIC_NONE (-1) /* origin of a row that no single record made (a window, a match) */
 
 enum { ORIGIN_PARTIAL = 1 }; /* a window that was cut at its beginning, when a reload handed it over */
 

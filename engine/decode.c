@@ -61,7 +61,7 @@ static void add_column(decoder_t *d, const char *name, int meta, int intern) {
     if (same >= 0)
         c->cells = d->columns[same].cells;
     if (meta < 0) {
-        c->node = shape_want(d->root, name, strlen(name));
+        c->node = shape_want_member(d->root, name);
         c->node->column = (int)c->cells;
         want_symbols(c->node, intern);
     }
@@ -203,6 +203,11 @@ typedef struct batch_run { /* one call of decode_records */
     uint32_t n_records;
 } batch_run_t;
 
+static void clear_row(const batch_run_t *run) {
+    for (uint32_t i = 0; i < run->d->n_cells; i++)
+        run->cells[i][run->walk.row] = cell_null();
+}
+
 static const char *walk_record(batch_run_t *run, const record_t *r, const char **reason) {
     walk_t *w = &run->walk;
     const char *s = json_ws(r->value.s, r->value.s + r->value.len);
@@ -222,6 +227,7 @@ static const char *walk_record(batch_run_t *run, const record_t *r, const char *
     if (!p && w->status == WALK_REPEATED) {
         for (uint32_t i = 0; i < run->d->n_lists; i++)
             w->lists[i].n = w->lists[i].start;
+        clear_row(run);
         p = walk_repeated(w, run->d->root, s);
     }
     if (p && p < w->end && json_ws(p, w->end) != w->end) {
@@ -279,8 +285,7 @@ static void refuse(batch_run_t *run, uint32_t record, const char *reason, int is
     if (!out->bad)
         out->bad = arena_array(run->walk.arena, decode_bad_t, run->n_records);
     out->bad[out->n_bad++] = (decode_bad_t){record, reason, is_tombstone};
-    for (uint32_t i = 0; i < run->d->n_cells; i++)
-        run->cells[i][run->walk.row] = cell_null();
+    clear_row(run);
     for (uint32_t i = 0; i < run->d->n_lists; i++)
         if (!is_tombstone)
             run->walk.lists[i].n = run->walk.lists[i].start;

@@ -13,7 +13,7 @@
 typedef enum { META_TIMESTAMP, META_KEY, META_TOPIC, META_PARTITION, META_OFFSET, META_HEADERS } meta_kind_t;
 
 typedef struct decode_column {
-    const char *name; /* top-level member, or the name of a metadata column */
+    const char *name; /* top-level member, names down to a nested one (batch.h), or the name of a metadata column */
     int meta;         /* -1, or a meta_kind_t */
     int intern;       /* strings become symbols where they fit */
 } decode_column_t;

@@ -1,4 +1,5 @@
 #include "decode_shape.h"
+#include "batch.h"
 #include "json.h"
 #include "mem.h"
 
@@ -62,6 +63,17 @@ shape_node_t *shape_want(shape_node_t *node, const char *name, size_t len) {
     return value;
 }
 
+shape_node_t *shape_want_member(shape_node_t *root, const char *name) {
+    shape_node_t *node = root;
+    const char *down;
+    while ((down = strchr(name, BATCH_DOWN))) {
+        node = shape_want(node, name, (size_t)(down - name));
+        node->is_path = 1;
+        name = down + 1;
+    }
+    return shape_want(node, name, strlen(name));
+}
+
 static shape_node_t *want_element(shape_node_t *node) {
     if (!node->element)
         node->element = shape_new();
@@ -98,6 +110,7 @@ void shape_settle(shape_node_t *node) {
     node->only_path = node->is_path && node->column < 0 && node->list < 0;
     node->enters_arrays = node->only_path && node->element;
     node->enters_objects = node->only_path && node->n_wanted > 0;
+    node->opens = node->is_path && node->n_wanted > 0;
     node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
     for (size_t i = 0; i < node->n_wanted; i++)
         shape_settle(node->members[i]->node);

@@ -37,9 +37,10 @@ struct shape_node {
     shape_member_t stranger;           /* stands for every member beyond SHAPE_MEMBERS */
     shape_node_t *element;             /* of an array; NULL: its elements are not wanted one by one */
     int column, list;                  /* where the value goes as a cell; -1: nowhere */
-    int is_path;                       /* the value, or something in it, goes to a list */
+    int is_path;                       /* something in it goes somewhere, or it is an element of a list */
     int only_path;                     /* and the value itself goes nowhere */
     int enters_arrays, enters_objects; /* only_path, and there is something in them */
+    int opens;                         /* an object's members go somewhere, and perhaps itself */
     int lists_symbols;                 /* an element of which known strings go to a list and nowhere else */
     uint64_t path_bit;                 /* among the path members of the parent */
     int wants_symbols, interns;        /* asked for, and worth it at present */
@@ -51,6 +52,8 @@ shape_node_t *shape_new(void);
 void shape_free(shape_node_t *node);
 /* The node of that member (unescaped name), made when absent. */
 shape_node_t *shape_want(shape_node_t *node, const char *name, size_t len);
+/* The same of a column's name, which may lead down through nested objects (batch.h); those on the way become paths. */
+shape_node_t *shape_want_member(shape_node_t *root, const char *name);
 /* The node where the elements of "a.b[].c[]" arrive, made when absent; NULL: not such a path. Marks it as a path. */
 shape_node_t *shape_want_path(shape_node_t *root, const char *path);
 /* To be called when columns and lists have been placed in the tree. */

@@ -295,11 +295,21 @@ TARGET static __attribute__((noinline)) const char *other_value(walk_t *w, shape
     return p;
 }
 
+INLINE const char *opened_object(walk_t *w, shape_node_t *node, const char *p, int depth) {
+    const char *from = p;
+    p = walk_object(w, node, p, depth);
+    if (p && !node->only_path)
+        walk_put(w, node, CELL_JSON, 0, (slice_t){from, (size_t)(p - from)}, 0);
+    return p;
+}
+
 INLINE const char *walk_value(walk_t *w, shape_node_t *node, const char *p, int depth) {
     if (p >= w->end)
         return fail(w, JSON_CUT_OFF);
     if (node->enters_arrays && *p == '[')
         return walk_array(w, node, p, depth);
+    if (node->opens && *p == '{')
+        return opened_object(w, node, p, depth);
     if (*p == '"')
         return wanted_string(w, node, p);
     if (starts_number(*p))

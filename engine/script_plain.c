@@ -3,6 +3,8 @@
 #include "script_json.h"
 #include <math.h>
 
+#define PLAIN_COLUMNS 65536 /* numbers from here on are opened columns, which scripts/row.lua reads */
+
 /* As row_t in scripts/row.lua. */
 typedef struct plain_row {
     const batch_t *batch;
@@ -78,7 +80,7 @@ static int plain_index(lua_State *L) {
     lua_rawgeti(L, lua_upvalueindex(1), r->layout);
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
-    if (lua_isnumber(L, -1)) {
+    if (lua_isnumber(L, -1) && lua_tointeger(L, -1) < PLAIN_COLUMNS) {
         push_cell(L, batch_cell(r->batch, (uint32_t)lua_tointeger(L, -1), r->i), r->i);
         return 1;
     }

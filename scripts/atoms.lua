@@ -1,10 +1,14 @@
 -- atoms: what flow.lua knows of a value: a set of atoms, each one origin it may have. { kind = "row" }, "m", "rows" (a list of
--- rows), "iter" (what walks one), "column" (of the row; v = its name), "string" (v = the constant), "known" (v = a Lua value that
+-- rows), "iter" (what walks one), "column" (of the row; v = its name, or the names down to a member of a nested value, joined by
+-- atoms.DOWN; whole = somebody looks at the value itself and not only at members of it), "string" (v = the constant), "known" (v = a Lua value that
 -- was there before the rule ran), "closure", "m_function" (v = its name), "string_method", "other" (nothing of these).
 
 local atoms = {}
 
 local MAX_ATOMS = 12
+
+-- Between the names of a path; no byte of UTF-8, so no member's name has it.
+atoms.DOWN = "\255"
 
 local OTHER = { kind = "other" }
 local ROW, M, ROWS, ITER = { kind = "row" }, { kind = "m" }, { kind = "rows" }, { kind = "iter" }
@@ -42,7 +46,8 @@ local function join(a, b)
         local kept = { OTHER }
         for _, atom in ipairs(out) do
             if atom == ROW or atom == M or atom == ROWS then kept[#kept + 1] = atom
-            elseif atom.kind ~= "string" and atom.kind ~= "column" and atom ~= OTHER then kept.lost = true end
+            elseif atom.kind == "column" then atom.whole = true     -- what becomes of it is no longer followed
+            elseif atom.kind ~= "string" and atom ~= OTHER then kept.lost = true end
         end
         kept.lost = kept.lost or a.lost or b.lost
         return kept

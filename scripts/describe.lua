@@ -2,6 +2,8 @@
 
 local check = require "check"
 
+local DOWN = require "atoms".DOWN
+
 local describe = {}
 
 -- ---- JSON ----
@@ -105,9 +107,22 @@ local function columns_text(rule)
     return names == "" and "all members of the record" or "all members of the record, " .. names
 end
 
+-- What is read, in the words of the rule: of members that are columns of their own, the outer ones go without saying.
+local function reads_of(rule)
+    local above, out = {}, {}
+    for _, name in ipairs(rule.needs) do
+        local up = name:match("^(.*)" .. DOWN)
+        if up then above[up] = true end
+    end
+    for _, name in ipairs(rule.needs) do
+        if not above[name] then out[#out + 1] = (name:gsub(DOWN, ".")) end
+    end
+    return out
+end
+
 local function reads_text(rule)
     if rule.needs_all then return "everything: a function uses its row in a way that hides which columns" end
-    return #rule.needs > 0 and table.concat(rule.needs, ", ") or "no column"
+    return #rule.needs > 0 and table.concat(reads_of(rule), ", ") or "no column"
 end
 
 local function source_lines(source, put)
@@ -155,7 +170,7 @@ function describe.json(plan)
         rules[i] = {
             name = rule.name, file = rule.file, line = rule.line, from = list(inputs_of(rule, plan)), to = rule.to,
             late_to = rule.late_to, mode = rule.mode, key = rule.key and list(rule.key) or nil, columns = list(rule.columns),
-            open = rule.open, reads = list(rule.needs), reads_all = rule.needs_all, window = rule.window and window_text(rule.window) or nil,
+            open = rule.open, reads = list(reads_of(rule)), reads_all = rule.needs_all, window = rule.window and window_text(rule.window) or nil,
             pattern = rule.match and rule.match.pattern or nil, state = state_text(rule), version = rule.version,
             history_free = rule.match and rule.match.history_free or nil,
         }

@@ -17,16 +17,21 @@ local fns, infos, count = {}, {}, 0
 local drivers, templates = {}, {}
 local frozen = {}
 
--- fn: a function, or a table of functions (a fold: {init=, step=, merge=}). info: {what=, file=, line=, rule=, memo_column=}
+local paths = setmetatable({}, { __mode = "k" })
+
+-- fn: a function, or a table of functions (a fold: {init=, step=, merge=}). info: {what=, file=, line=, rule=, memo_column=,
+-- paths= (members of nested values that it reads by constant names alone, see uses.lua)}
 function door.add(fn, info)
     local id = count
     count = count + 1
     fns[id], infos[id] = fn, info or {}
+    if info and info.paths and #info.paths > 0 then paths[fn] = info.paths end
     return id
 end
 
 function door.fn(id) return fns[id] end
 function door.info(id) return infos[id] end
+function door.paths(fn) return paths[fn] end
 function door.count() return count end
 function door.memo_column(id) return infos[id] and infos[id].memo_column end
 

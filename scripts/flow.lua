@@ -11,6 +11,8 @@ local frame = require "flow_frame"
 local flow = { m_functions = atoms.m_functions }
 
 local MAX_DEPTH = 20
+local MAX_PATHS, MAX_STEPS = 48, 12     -- members of nested values that one function is followed to, and how far down
+local DOWN = atoms.DOWN
 
 local ROW, M, ROWS, OTHER, ITER, STRING_METHOD = atoms.ROW, atoms.M, atoms.ROWS, atoms.OTHER, atoms.ITER, atoms.STRING_METHOD
 local value, other, has, join = atoms.value, atoms.other, atoms.has, atoms.join
@@ -59,14 +61,38 @@ function run:known(v)
     return value(interned(self, "known", v))
 end
 
+-- The values themselves are looked at, not only members of what is nested in them.
+function run:whole(v)
+    for _, atom in ipairs(v) do
+        if atom.kind == "column" then atom.whole = true end
+    end
+end
+
+-- A named member of a column's nested value.
+function run:member(atom, name)
+    local path = atom.v .. DOWN .. name
+    local known = self.atoms.column[path]
+    if known then return value(known) end
+    if atom.whole or self.paths >= MAX_PATHS or (atom.depth or 1) >= MAX_STEPS or name:find(DOWN, 1, true) then
+        atom.whole = true
+        return value(atom)
+    end
+    self.paths = self.paths + 1
+    local found = interned(self, "column", path)
+    found.parent, found.depth = atom, (atom.depth or 1) + 1
+    return value(found)
+end
+
 -- A row or m that goes where it cannot be followed; closures that go there may be called from there.
 function run:escape(v)
     if v == nil then return end
+    self:whole(v)
     if has(v, "row") or has(v, "rows") or has(v, "m") or has(v, "m_function") or v.lost then self:all() end
     if has(v, "m") or has(v, "m_function") then self.out.history = true end
     for _, atom in ipairs(v) do
         if atom.kind == "closure" or (atom.kind == "known" and type(atom.v) == "function") then
             local given = self:call_atom(atom, {}, 0)
+            self:whole(given)
             if has(given, "row") or has(given, "rows") or has(given, "m") or has(given, "m_function") then self:all() end
         end
     end
@@ -99,6 +125,7 @@ function run:index(base, name, key, line)
     local out
     local names = name and { name } or nil
     if not names and key then
+        self:whole(key)
         local all_strings = #key > 0
         for _, atom in ipairs(key) do
             if atom.kind ~= "string" then all_strings = false end
@@ -113,6 +140,7 @@ function run:index(base, name, key, line)
         if kind == "row" then
             if names then
                 for _, n in ipairs(names) do
+                    if n:find(DOWN, 1, true) then self:all() end
                     self:column(n, line)
                     got = join(got ~= other and got or nil, value(interned(self, "column", n)))
                 end
@@ -131,8 +159,13 @@ function run:index(base, name, key, line)
         elseif kind == "rows" then
             got = (not names) and value(ROW) or other
         elseif kind == "column" then
-            got = value(atom)
-            if names and string_methods[names[1]] then got = value(atom, STRING_METHOD) end
+            if names then
+                for _, n in ipairs(names) do got = join(got ~= other and got or nil, self:member(atom, n)) end
+                if string_methods[names[1]] then got = join(got, value(STRING_METHOD)) end
+            else
+                atom.whole = true
+                got = value(atom)
+            end
         elseif kind == "known" then
             if names and #names == 1 then
                 got = member(self, atom.v, names[1])
@@ -222,7 +255,8 @@ function run:call_atom(atom, args, line, more)
             if proto then return self:enter(atom.v, proto, self:captured(atom.v), args) end
         end
     end
-    if kind ~= "string_method" and kind ~= "column" then self:impure() end
+    if kind == "column" then atom.whole = true
+    elseif kind ~= "string_method" then self:impure() end
     for _, arg in ipairs(args) do self:escape(arg) end
     if kind == "row" or kind == "m" then self:all() end
     return other
@@ -261,6 +295,7 @@ function run:enter(owner, proto, upvalue, args, assign)
     if active[key] or self.depth >= MAX_DEPTH then
         -- Recursion: what comes back is not known.
         for _, arg in ipairs(args) do
+            self:whole(arg)
             if has(arg, "row") or has(arg, "m") or has(arg, "rows") then self:all() end
         end
         self:impure()
@@ -282,18 +317,30 @@ end
 
 local roles = { row = value(ROW, OTHER), m = value(M), other = other }
 
+-- Members that the function reads of nested values by constant names alone, down from columns of which it looks at nothing
+-- else, with every value on the way.
+function run:opened()
+    local paths = {}
+    for path, atom in pairs(self.atoms.column or {}) do
+        local up = atom.parent
+        while up and not up.whole do up = up.parent end
+        if atom.parent and not up then paths[path] = true end
+    end
+    return paths
+end
+
 -- parameters: what each parameter is: "row", "m", "other". settings: { words = function -> name, lookup = function(f, name) ->
 -- the global of that name for f, is_user = function(f) -> written in a rule file? }. Gives { columns, labels, unknown_m = name ->
--- place, all, facts, pure, history, returns_row }.
-function flow.analyse(f, parameters, settings)
-    local out = { columns = {}, facts = {}, labels = {}, unknown_m = {}, all = false, pure = true, history = false }
+-- place, paths, all, facts, pure, history, returns_row }. condition: of its result nobody asks more than whether it holds.
+function flow.analyse(f, parameters, settings, condition)
+    local out = { columns = {}, paths = {}, facts = {}, labels = {}, unknown_m = {}, all = false, pure = true, history = false }
     local proto = settings.is_user(f) and bytecode.read(f)
     if not proto then
         out.all, out.pure, out.history = true, false, true
         return out
     end
     local self = setmetatable({ out = out, words = settings.words, lookup = settings.lookup, is_user = settings.is_user, atoms = {},
-        active = {}, answers = {}, captures = {}, epoch = 0, steps = 0, depth = 0, gap = proto.gap }, run)
+        active = {}, answers = {}, captures = {}, epoch = 0, steps = 0, depth = 0, paths = 0, gap = proto.gap }, run)
     local args = {}
     for i, role in ipairs(parameters) do args[i] = roles[role] end
     local ok, why = pcall(function()
@@ -305,6 +352,10 @@ function flow.analyse(f, parameters, settings)
     elseif has(why, "row") or has(why, "m") or has(why, "rows") or has(why, "m_function") then
         -- What is returned is looked at as a whole, where it is looked at.
         out.returns_row = true
+    end
+    if not out.all and not out.returns_row then
+        if not condition then self:whole(why) end
+        out.paths = self:opened()
     end
     return out
 end

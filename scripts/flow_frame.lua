@@ -144,7 +144,44 @@ local function test(self, pc, ins, state)
     self:go(pc + 1, state)
     self:go(pc + 2, state)
 end
-for name in ("ISEQV ISNEV ISEQS ISNES ISEQN ISNEN ISEQP ISNEP IST ISF"):gmatch("%S+") do ops[name] = test end
+for name in ("ISEQP ISNEP"):gmatch("%S+") do ops[name] = test end
+
+-- What a value can still be where it is nil or false: nothing of which members could be read.
+local function falsy(v)
+    if not has(v, "column") then return v end
+    local out = {}
+    for _, atom in ipairs(v) do
+        if atom.kind ~= "column" then out[#out + 1] = atom end
+    end
+    out.lost = v.lost
+    return #out > 0 and out or other
+end
+
+-- The same state with another value in one slot, as of the way on which that is known.
+local function with(state, slot, v)
+    local out = {}
+    for k, x in pairs(state) do out[k] = x end
+    out[slot] = v
+    return out
+end
+
+-- The instruction behind a test is a jump, which is taken when the test holds.
+function ops.IST(self, pc, ins, state)
+    self:go(pc + 1, state)
+    self:go(pc + 2, with(state, ins.d, falsy(self:get(state, ins.d))))
+end
+function ops.ISF(self, pc, ins, state)
+    self:go(pc + 1, with(state, ins.d, falsy(self:get(state, ins.d))))
+    self:go(pc + 2, state)
+end
+for name in ("ISEQV ISNEV ISEQS ISNES ISEQN ISNEN"):gmatch("%S+") do
+    local both = name:match "V$"
+    ops[name] = function(self, pc, ins, state)
+        self.run:whole(self:get(state, ins.a))
+        if both then self.run:whole(self:get(state, ins.d)) end
+        test(self, pc, ins, state)
+    end
+end
 for name in ("ISLT ISGE ISLE ISGT"):gmatch("%S+") do
     ops[name] = function(self, pc, ins, state)
         self.run:escape(self:get(state, ins.a))
@@ -153,10 +190,15 @@ for name in ("ISLT ISGE ISLE ISGT"):gmatch("%S+") do
     end
 end
 function ops.ISTC(self, pc, ins, state)
-    self:set(state, ins.a, join(state[ins.a], self:get(state, ins.d)))
-    test(self, pc, ins, state)
+    self:go(pc + 2, with(state, ins.d, falsy(self:get(state, ins.d))))
+    self:set(state, ins.a, self:get(state, ins.d))
+    self:go(pc + 1, state)
 end
-ops.ISFC = ops.ISTC
+function ops.ISFC(self, pc, ins, state)
+    self:go(pc + 2, state)
+    self:set(state, ins.a, falsy(self:get(state, ins.d)))
+    self:go(pc + 1, state)
+end
 function ops.MOV(self, _, ins, state) self:set(state, ins.a, self:get(state, ins.d)) end
 function ops.NOT(self, _, ins, state) self:set(state, ins.a, other) end
 function ops.UNM(self, _, ins, state)
@@ -165,6 +207,7 @@ function ops.UNM(self, _, ins, state)
 end
 function ops.LEN(self, _, ins, state)
     local v = self:get(state, ins.d)
+    self.run:whole(v)
     if has(v, "row") or has(v, "m") then self.run:escape(v) end
     self:set(state, ins.a, other)
 end
@@ -217,9 +260,15 @@ end
 local function put(self, _, ins, state)
     self.run:escape(self:get(state, ins.a))
     local base = self:get(state, ins.b)
+    self.run:whole(base)
     if has(base, "row") or has(base, "known") then self.run:impure() end
 end
-ops.TSETV, ops.TSETS, ops.TSETB, ops.TSETR = put, put, put, put
+ops.TSETS, ops.TSETB = put, put
+function ops.TSETV(self, pc, ins, state)
+    self.run:whole(self:get(state, ins.c))
+    put(self, pc, ins, state)
+end
+ops.TSETR = ops.TSETV
 function ops.TSETM(self, _, _, state) self.run:escape(state.multi) end
 
 local function call(self, pc, ins, state, n, multi, wanted)
@@ -254,6 +303,7 @@ function ops.VARG(self, _, ins, state)
     self:results(state, ins.a, ins.b - 1, other)
 end
 function ops.FORI(self, pc, ins, state)
+    for slot = ins.a, ins.a + 2 do self.run:whole(self:get(state, slot)) end
     self:set(state, ins.a + 3, other)
     self:go(pc + 1, state)
     self:go(jump(pc, ins), state)

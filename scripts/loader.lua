@@ -267,7 +267,7 @@ local function function_info(fn, info)
     local known = type(place) == "function" and debug.getinfo(place, "S")
     local in_file = known and known.what ~= "C" and known.source:match("^@(.*%.lua)$")
     return {
-        what = info.what, rule = info.rule, memo_column = info.memo_column, desc = info.desc,
+        what = info.what, rule = info.rule, memo_column = info.memo_column, paths = info.paths, desc = info.desc,
         file = in_file or info.desc.file, line = in_file and known.linedefined or info.desc.line,
     }
 end

@@ -82,7 +82,9 @@ end
 local function number_functions(desc, add)
     local out = {}
     local function put(what, fn)
-        return fn and add(fn, { what = what, rule = desc.index, desc = desc, memo_column = desc.memo[what] }) or nil
+        if not fn then return nil end
+        local read = desc.reads[what]
+        return add(fn, { what = what, rule = desc.index, desc = desc, memo_column = desc.memo[what], paths = read and sorted(read.paths) or {} })
     end
     out.where = put("where", desc.where)
     out.aggs = {}

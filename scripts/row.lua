@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local host = require "host"
 local door = require "door"
 local sandbox = require "sandbox"
+local DOWN = require "atoms".DOWN
 
 -- As in engine/cell.h, batch.h, buf.h and script_api.h; a spec compares sizes and offsets.
 -- Fields of row_t begin with a byte that is not UTF-8, so no column can have their name.
@@ -46,6 +47,7 @@ typedef struct rows_arg {
     int32_t first, n, layout, format;
 } rows_arg_t;
 typedef struct row { const batch_t *@b; const char *@label; uint32_t @i; int32_t @layout; } row_t;
+typedef struct opened { const batch_t *@b; const cell_t *@cell; uint32_t @i; int32_t @node; } opened_t;
 typedef struct timestamp { double @ms; } timestamp_t;
 
 int script_stack_deep(void);
@@ -63,7 +65,7 @@ local ESCAPED, TIME = 1, 4
 local SYMBOLS = 65536
 local LARGEST = 2 ^ 53
 
-local band = bit.band
+local band, rshift = bit.band, bit.rshift
 local floor, abs, huge = math.floor, math.abs, math.huge
 local tonumber, type = tonumber, type
 
@@ -145,16 +147,90 @@ function row.learn(layout, batch)
 end
 row.names = {}
 
+-- Nested values of which a function reads nothing but members by constant names (uses.lua) are never made into tables for it: it
+-- sees its rows by a layout of its own, in which such a column, and each member on the way, is marked as opened. The members
+-- are columns of the batch. Opened is only what is an object; anything else that stands there is read as ever.
+local OPENED = 65536            -- a column's number in a layout, plus this times the number of its node
+local OPENED_MOST = 32767
+local nodes = {}                -- node -> member's name -> number of its column, again opened or not
+local own_layouts = {}          -- paths -> layout -> the function's own
+local n_own = 1000000           -- beyond all that C gives out
+
+-- The columns of these paths in a batch of that layout, as nodes; nil: it does not have them.
+local function open_columns(layout, paths)
+    local columns, below = layouts[layout], {}
+    for _, path in ipairs(paths) do
+        if not columns[path] or #nodes >= OPENED_MOST then return nil end
+        local above, name = path:match("^(.*)" .. DOWN .. "(.*)$")
+        if not columns[above] then return nil end
+        below[above] = below[above] or {}
+        below[above][name] = path
+    end
+    local function number(path)
+        if not below[path] then return columns[path] end
+        local members = {}
+        nodes[#nodes + 1] = members
+        local node = #nodes
+        for name, member in pairs(below[path]) do members[name] = number(member) end
+        return columns[path] + node * OPENED
+    end
+    local out = {}
+    for name in pairs(columns) do
+        if not name:find(DOWN, 1, true) then out[name] = number(name) end
+    end
+    return out
+end
+
+-- The layout by which a function with such paths sees rows of that layout.
+function row.own_layout(paths, layout, batch)
+    local of = own_layouts[paths]
+    if not of then
+        of = {}
+        own_layouts[paths] = of
+    end
+    if of[layout] then return of[layout] end
+    row.learn(layout, batch)
+    local columns = open_columns(layout, paths)
+    if columns then
+        n_own = n_own + 1
+        layouts[n_own] = columns
+        of[layout] = n_own
+    else
+        of[layout] = layout
+    end
+    return of[layout]
+end
+
 local found = ffi.new "cell_t[1]"
 
 -- Counts reads of `_label`: row patterns must know which conditions look at labels.
 local label_reads = ffi.new "int32_t[1]"
 row.label_reads = label_reads
 
+local new_opened
+
+-- number: of a column in a layout. The value of that column in row i.
+local function read(b, i, number)
+    if number < OPENED then
+        local c = b.columns[number]
+        return value_of(c.cells + c.map[i], i)
+    end
+    local c = b.columns[band(number, OPENED - 1)]
+    local cell = c.cells + c.map[i]
+    if cell.kind == JSON and cell.raw[0] == 123 then -- an object
+        local o = new_opened()
+        o["\255b"], o["\255cell"], o["\255i"], o["\255node"] = b, cell, i, rshift(number, 16)
+        return o
+    end
+    return value_of(cell, i)
+end
+
 -- Names that are no column: facts of the origin, or a member of the record of an open batch.
 local function other(r, name)
     if type(name) ~= "string" then return nil end
     local b, i = r["\255b"], r["\255i"]
+    local number = layouts[r["\255layout"]][name]
+    if number then return read(b, i, number) end -- an opened one, where nothing is compiled
     if name == "_time" then return tonumber(b.origins[b.origin[i]].time) end
     if name == "_label" then
         label_reads[0] = label_reads[0] + 1
@@ -168,14 +244,22 @@ local function other(r, name)
 end
 
 local function index(r, name)
-    local column = layouts[r["\255layout"]][name]
-    if column then
-        local c = r["\255b"].columns[column]
-        local i = r["\255i"]
-        return value_of(c.cells + c.map[i], i)
-    end
+    local number = layouts[r["\255layout"]][name]
+    if number then return read(r["\255b"], r["\255i"], number) end
     return other(r, name)
 end
+
+-- Functions do nothing with it but ask for members that are columns, or whether it is there.
+new_opened = ffi.metatype("opened_t", {
+    __index = function(o, name)
+        local number = nodes[o["\255node"]][name]
+        if number then return read(o["\255b"], o["\255i"], number) end
+        return host.decode(o["\255cell"])[name]
+    end,
+    __newindex = function(_, name) error(("a row cannot be changed (member '%s')"):format(tostring(name)), 2) end,
+    __eq = function() return false end,
+    __tostring = function() return "table" end,
+})
 
 local row_plain, timestamp_plain = ffi.typeof "row_t", ffi.typeof "timestamp_t"
 
@@ -218,7 +302,9 @@ function row.table(r)
             for k, v in pairs(host.parse(ffi.string(value.s, value.len))) do out[k] = v end
         end
     end
-    for name in pairs(layouts[r["\255layout"]]) do out[name] = r[name] end
+    for name, number in pairs(layouts[r["\255layout"]]) do
+        if not name:find(DOWN, 1, true) then out[name] = read(b, i, band(number, OPENED - 1)) end
+    end
     return out
 end
 
@@ -313,12 +399,13 @@ host.keep("array", sandbox.array)
 local begin = [[
 local fn, ffi, row, put, host = ...
 local rows_arg = ffi.typeof "rows_arg_t *"
-local learn, forget, layouts = row.learn, row.forget, row.layouts
+local learn, forget, layouts, own_layout = row.learn, row.forget, row.layouts, row.own_layout
 local new = row.new
+local paths = row.paths(fn)
 local function start(a)
     if not layouts[a.layout] then learn(a.layout, a.rows) end
     forget()
-    return a.rows, a.layout
+    return a.rows, paths and own_layout(paths, a.layout, a.rows) or a.layout
 end
 ]]
 
@@ -436,6 +523,7 @@ return function(arg)
     if not put(a.out, v, a.arena) then host.put(0, v) end
 end]], ffi, row, put, host)
 
+row.paths = door.paths
 row.type = sandbox.type
 row.copy = sandbox.copy
 

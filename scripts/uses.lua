@@ -4,10 +4,18 @@ local code = require "code"
 local fault = require "fault"
 local flow = require "flow"
 
+local DOWN = require "atoms".DOWN
+
 local uses = {}
 
 local function add_all(set, names)
     for _, name in ipairs(names) do set[name] = true end
+end
+
+-- The columns that were read, and the members of nested values that are columns of their own.
+local function add_read(set, read)
+    for name in pairs(read.columns) do set[name] = true end
+    for path in pairs(read.paths) do set[path] = true end
 end
 
 -- Every function of a rule: { what, fn, parameters (roles), rows (schema that its row has) }.
@@ -79,18 +87,58 @@ local function gives_value(what)
     return not (what == "where" or what == "having" or what:match("^define%."))
 end
 
+-- Members of nested values can be columns of their own where rows still are whole records: of sources, or of rules that let
+-- them through as they are.
+local function rows_of_sources(desc)
+    for _, input in ipairs(desc.inputs) do
+        local above = input.rule
+        if above and (above.window or above.match or above.process or above.select or not rows_of_sources(above)) then return false end
+    end
+    return #desc.inputs > 0
+end
+
+-- Of the members that a function reads those that are columns of its rows: none where the outermost name is not a member of
+-- the record. Only these questions see rows through them (scripts/row.lua).
+local function paths_of(desc, entry, read)
+    local paths = {}
+    local asked = entry.what == "where" or (entry.what:match "^aggregate%." and #entry.parameters == 1)
+        or (entry.what:match "^select" and not desc.match and not desc.process)
+    if not asked or read.all or not entry.rows.open or not rows_of_sources(desc) then return paths end
+    for path in pairs(read.paths) do
+        local root = path:match("^[^" .. DOWN .. "]*")
+        if not entry.rows.set[root] and read.columns[root] then paths[path] = true end
+    end
+    return paths
+end
+
+-- The one column that decides: the only one read, or the only member of it that is read. What is on the way there was an
+-- object when there is something at its end.
+local function only_column(read)
+    local one = next(read.columns)
+    if not one or next(read.columns, one) ~= nil then return nil end
+    local above = {}
+    for path in pairs(read.paths) do above[path:match("^(.*)" .. DOWN)] = true end
+    local leaf
+    for path in pairs(read.paths) do
+        if not above[path] then
+            if leaf then return nil end
+            leaf = path
+        end
+    end
+    return leaf or one
+end
+
 -- desc.reads: what -> what flow.lua found; desc.memo: what -> the one column that a pure predicate reads.
 function uses.analyse(desc, settings)
     desc.reads, desc.memo, desc.history_free = {}, {}, desc.match ~= nil
     for _, entry in ipairs(functions(desc)) do
         code.check(entry.fn, settings.functions)
-        local read = flow.analyse(entry.fn, entry.parameters, settings.functions)
+        local read = flow.analyse(entry.fn, entry.parameters, settings.functions, not gives_value(entry.what))
         if read.returns_row and gives_value(entry.what) then read.all = true end
         check_names(desc, entry, read, settings.faults)
-        local one = next(read.columns)
-        if (entry.what == "where" or entry.what == "having") and read.pure and not read.all and one
-            and next(read.columns, one) == nil and next(read.facts) == nil then
-            desc.memo[entry.what] = one
+        read.paths = paths_of(desc, entry, read)
+        if (entry.what == "where" or entry.what == "having") and read.pure and not read.all and next(read.facts) == nil then
+            desc.memo[entry.what] = only_column(read)
         end
         if entry.what:match("^define%.") and (read.history or read.all) then desc.history_free = false end
         desc.reads[entry.what] = read
@@ -103,7 +151,7 @@ local function own_needs(desc)
     local function of(what)
         local read = desc.reads[what]
         if not read then return end
-        for name in pairs(read.columns) do need[name] = true end
+        add_read(need, read)
         all = all or read.all
     end
     of "where"
@@ -132,7 +180,7 @@ local function output_needs(desc)
     local need, all = {}, false
     local function of(what)
         local read = desc.reads[what]
-        for name in pairs(read.columns) do need[name] = true end
+        add_read(need, read)
         all = all or read.all
     end
     if desc.select and desc.select.fn then

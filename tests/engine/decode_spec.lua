@@ -91,6 +91,32 @@ describe("decode", function()
             assert.same({ "5.0:8", "5.1:9" }, r.elements[3])
         end)
     end)
+    it("takes members of nested objects as columns, with what is on the way", function()
+        local D = "\255"
+        each_way({ columns = { "a", "a" .. D .. "b", "a" .. D .. "b" .. D .. "c", "a" .. D .. "x" }, unnest = { "a.l[]" }, intern = true }, function(d)
+            local function check(json, a, b, c, x)
+                local r = d:read { '{"a":{"b":{"c":"before"},"x":true}}', json, '{"a":{"b":{"c":"behind"}}}' }
+                assert.same({}, r.bad)
+                local row = r.rows[2]
+                assert.same({ a, b, c, x }, { row.a, row["a" .. D .. "b"], row["a" .. D .. "b" .. D .. "c"], row["a" .. D .. "x"] }, json)
+                return r
+            end
+            check('{"a":{"b":{"c":"s"},"x":1}}', '{"b":{"c":"s"},"x":1}', '{"c":"s"}', '"s"', "1")
+            check('{ "a" : { "x" : [1] , "b" : { } } }', '{ "x" : [1] , "b" : { } }', "{ }", "null", "[1]")
+            check("{}", "null", "null", "null", "null")
+            check('{"a":[{"b":1}]}', '[{"b":1}]', "null", "null", "null")
+            check('{"a":"b"}', '"b"', "null", "null", "null")
+            check('{"a":{"b":[{"c":1}]}}', '{"b":[{"c":1}]}', '[{"c":1}]', "null", "null")
+            check('{"a":{"b":{"c":{"c":2}}}}', '{"b":{"c":{"c":2}}}', '{"c":{"c":2}}', '{"c":2}', "null")
+            check('{"\\u0061":{"b":{"\\u0063":3}}}', '{"b":{"\\u0063":3}}', '{"\\u0063":3}', "3", "null")
+            -- Of repeated members the last counts, at every depth, and nothing of the others is left.
+            check('{"a":{"b":{"c":1},"x":2},"a":{"b":{}}}', '{"b":{}}', "{}", "null", "null")
+            check('{"a":{"b":{"c":1},"x":2},"a":7}', "7", "null", "null", "null")
+            check('{"a":{"b":{"c":1},"b":{"d":2},"x":3}}', '{"b":{"c":1},"b":{"d":2},"x":3}', '{"d":2}', "null", "3")
+            local r = check('{"a":{"l":[1,2],"x":0,"l":[3]}}', '{"l":[1,2],"x":0,"l":[3]}', "null", "null", "0")
+            assert.same({ "1.0:3" }, r.elements[1])
+        end)
+    end)
     it("reads names in any spelling, and names that look like one", function()
         each_way({ columns = { "a b", "é", 'q"', "\\u0061", "a" } }, function(d)
             local r = d:read { '{"a\\u0020b":1,"\\u00e9":2,"q\\"":3,"\\\\u0061":4,"\\u0061":5}', '{"a b":1,"é":2,"q\\u0022":3,"\\u005cu0061":4,"a":5}' }

@@ -19,9 +19,11 @@ typedef struct way {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void open_way(way_t *w, int i) {
-    static const decode_column_t columns[] = {{"id", -1, 1}, {"name", -1, 0}, {"pizzas", -1, 1}, {"t", -1, 0}};
+    static const decode_column_t columns[] = {{"id", -1, 1},           {"name", -1, 0},      {"pizzas", -1, 1},
+                                              {"t", -1, 0},            {"a\xff" "b", -1, 1}, {"a\xff" "d\xff" "e", -1, 0},
+                                              {"id\xff" "name", -1, 1}, {"t\xff" "t", -1, 0}};
     static const decode_unnest_t unnests[] = {{"pizzas[].additionalToppings[]", 1}, {"t[]", 0}, {"a.b[].c[][]", 1}};
-    const decode_spec_t spec = {columns, 4, unnests, 3, NULL, 1};
+    const decode_spec_t spec = {columns, 8, unnests, 3, NULL, 1};
     w->intern = intern_new(i == 0 ? 16 : 4096, 1 << 20);
     w->decoder = decoder_new(&spec, w->intern);
     decoder_predict(w->decoder, i < 2);

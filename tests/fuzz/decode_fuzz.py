@@ -16,7 +16,9 @@ import time
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 100000
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else int(os.environ.get("SEED") or time.time_ns() % 2**31)
 BATCH = 100
-COLUMNS = ["id", "name", "timestamp", "pizzas", "a b", "é"]
+# Names down to a member of nested objects are joined by a byte that no name has.
+COLUMNS = [["id"], ["name"], ["timestamp"], ["pizzas"], ["a b"], ["é"], ["deep"], ["deep", "er"], ["deep", "er", "list"], ["deep", "q"],
+           ["id", "x"], ["a b", "er", "list"], ["m1", "z"], ["deep", "er", "a b"]]
 PATHS = ["pizzas[].additionalToppings[]", "pizzas[]", "tags[]", "deep.er.list[].x[][]"]
 DEPTH = 64
 
@@ -100,7 +102,7 @@ lib.cell_write.argtypes = [c.POINTER(Buf), c.POINTER(Cell), c.c_int]
 
 class Decoder:
     def __init__(self, symbols, predict=True, narrow=False):
-        columns = (SpecColumn * len(COLUMNS))(*[SpecColumn(name.encode(), -1, i != 2) for i, name in enumerate(COLUMNS)])
+        columns = (SpecColumn * len(COLUMNS))(*[SpecColumn(b"\xff".join(name.encode() for name in names), -1, i != 2) for i, names in enumerate(COLUMNS)])
         unnests = (SpecUnnest * len(PATHS))(*[SpecUnnest(path.encode(), i != 1) for i, path in enumerate(PATHS)])
         self.intern = lib.intern_new(symbols, 1 << 20)
         spec = Spec(columns, len(COLUMNS), unnests, len(PATHS), None, 1)
@@ -198,6 +200,12 @@ def follow(value, steps):
         yield from follow(value[steps[0]], steps[1:])
 
 
+def member(value, names):
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 STEPS = [path.replace("[]", ".[]").split(".") for path in PATHS]
 
 
@@ -208,7 +216,7 @@ def expected(data):
         return None
     if not isinstance(value, dict):
         return None
-    return [value.get(name) for name in COLUMNS], [list(follow(value, steps)) for steps in STEPS]
+    return [member(value, names) for names in COLUMNS], [list(follow(value, steps)) for steps in STEPS]
 
 
 # --- inputs ---
@@ -234,7 +242,8 @@ def nested(rng):
     value = {"x": [[1, "y"], [None], {"z": 1}]}
     for _ in range(rng.randint(0, 3)):
         value = {"er": {"list": [value, 5, value]}, "x": [[value]]} if rng.random() < 0.5 else [value]
-    return {"deep": {"er": {"list": [value, {"x": [["s"], []]}]}, "q": value}, "a b": value, "é": [True, "\x7f"], "name": "n"}
+    return {"deep": {"er": {"list": [value, {"x": [["s"], []]}], "a b": rng.choice([value, 5, "corn", None])}, "q": value}, "a b": value, "é": [True, "\x7f"],
+            "name": "n", "id": rng.choice([{"x": "corn"}, {"x": {"x": 1}}, {}, 7])}
 
 
 def write(rng, value):
@@ -255,7 +264,7 @@ def write(rng, value):
 SPECIALS = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\t", b"\0", b"\x1f", b"\x80", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf0\x9f\x8d\x8d",
             b"\xf4\x90\x80\x80", b"\xc0\xaf", b"0", b"1", b"-", b"+", b".", b"e", b"E", b"01", b"null", b"true", b"\\u", b"\\ud83c", b"\\udf4d", b"\\ud83c\\udf4d",
             b"\\u0022", b"\\n", b'\\"', b'""', b"{}", b"[]", b'"id":1,', b', "id": 2', b'"pizzas":[{"additionalToppings":["q"]}],', b', "additionalToppings": ["w"]',
-            b"[" * 60, b"]" * 60, b'{"a":' * 61, b"1e5", b"-0", b"\xef\xbb\xbf", b"NaN", b"Infinity", b"//", b"'"]
+            b'"deep":{"er":5},', b'"er": {"list": "s"}, ', b'"q":"",', b"[" * 60, b"]" * 60, b'{"a":' * 61, b"1e5", b"-0", b"\xef\xbb\xbf", b"NaN", b"Infinity", b"//", b"'"]
 
 
 def mutate(rng, data):

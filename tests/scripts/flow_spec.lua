@@ -58,6 +58,36 @@ describe("the columns that a function reads", function()
         it(case[1], function() assert.equal(case[3], columns(where(case[2]))) end)
     end
 
+    local function paths(read)
+        local out = {}
+        for path in pairs(read.paths) do out[#out + 1] = (path:gsub("\255", ".")) end
+        table.sort(out)
+        return table.concat(out, " ")
+    end
+    for _, case in ipairs {
+        { "are followed by constant names", "return r.a.b.c == 1", "a.b a.b.c" },
+        { "are followed through locals, guards and functions", "local x = r.a local function f(t) return t and t.b end return f(x or {}) == 1 and x.c", "a.b a.c" },
+        { "end where a value is compared", "return r.a.b == r.c", "a.b" },
+        { "are not followed where the value above is looked at", "return r.a.b == 1 and tostring(r.a)", "" },
+        { "are followed where the value above is there or not", "return r.a and r.a.b or r.a and r.a.c", "a.b a.c" },
+        { "are not followed where the value above is kept", "local t = { x = r.a } return r.a.b and t", "" },
+        { "are not followed where the value above is written to", "r.a.n = 1 return r.a.b", "" },
+        { "are not followed where a name is computed", "return r.a[r.k] and r.a.b", "" },
+        { "are not followed by numbers", "return r.a[1] and r.a.b", "" },
+        { "are not followed where the value above is walked over", "for k in pairs(r.a) do if k then return r.a.b end end", "" },
+        { "are not followed where its length is taken", "return #r.a > 1 and r.a.b", "" },
+        { "are not followed where it is put into a table", "local t = { r.a } return t[1].b or r.a.b", "" },
+        { "are not followed where a function that nobody follows gets it", "return g(r.a) and r.a.b", "" },
+        { "are not followed in methods", "return r.a:find('x') and r.a.b", "" },
+        { "are followed under asked-for types", "return type(r.a) == 'table' and r.a.b", "a.b" },
+        { "are not followed in loops without end", "local t = r.a while t do t = t.next end return r.a.b.c", nil },
+    } do
+        it("the members of nested values " .. case[1], function()
+            local found = paths(where(case[2], "function g(x) return tostring(x) end\n"))
+            if case[3] then assert.equal(case[3], found) else assert.is_nil(found:find("next.next.next.next.next.next.next.next.next.next.next.next", 1, true)) end
+        end)
+    end
+
     it("include those of functions above the rule", function()
         assert.equal("a b", columns(where("return f(r) and g(r)", "local function f(x) return x.a end function g(x) return x.b end")))
         assert.equal("a", columns(where("return t.inner.f(r)", "local t = { inner = { f = function(x) return x.a end } }")))
