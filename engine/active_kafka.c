@@ -2,7 +2,8 @@
 #include "mem.h"
 
 #define ACTIVE_WAIT_MS 100
-#define TELL_MS 250 /* between two tellings of how far reading has come */
+#define ACTIVE_BUSY_MS 5 /* while a commit has to be followed */
+#define TELL_MS 250      /* between two tellings of how far reading has come */
 
 void active_remember(active_t *a) {
     uint32_t n;
@@ -22,6 +23,11 @@ static void drop_waiting(active_t *a) {
     plan_free(a->waiting_plan);
     a->waiting_script = NULL;
     a->waiting_plan = NULL;
+}
+
+static void tell_committed(const active_t *a) {
+    if (a->o.observer && a->o.observer->committed)
+        a->o.observer->committed(a->o.observer, a->task, checkpoint_last_ms(a->checkpoint));
 }
 
 static void tell_dropped(const active_t *a) {
@@ -65,9 +71,24 @@ static int roll_back(active_t *a, error_t *e) {
     return source_kafka_assign(a->source, a->safe, a->n_safe, e);
 }
 
-int active_commit(active_t *a, error_t *e) {
+/* The interval counts from the beginning of a commit, but at least a half of it belongs to the stream. */
+static void set_clock(active_t *a, mono_t begun) {
+    int64_t ended = clock_mono(&clock_system).ns - a->o.config->commit_interval * 500000;
+    a->committed_at = begun.ns > ended ? begun : (mono_t){ended};
+}
+
+/* Whether what was taken down has become definite. */
+static int follow_commit(active_t *a, error_t *e) {
+    int rc = checkpoint_turn(a->checkpoint, 0, e);
+    if (rc == 1)
+        tell_committed(a);
+    return rc < 0 ? rc : 0;
+}
+
+static int start_commit(active_t *a, error_t *e) {
+    mono_t begun = clock_mono(&clock_system);
     if (!a->uncommitted) {
-        a->committed_at = clock_mono(&clock_system);
+        a->committed_at = begun;
         return 0;
     }
     uint32_t n;
@@ -78,9 +99,20 @@ int active_commit(active_t *a, error_t *e) {
     if (rc)
         return rc;
     active_remember(a);
-    if (a->o.observer && a->o.observer->committed)
-        a->o.observer->committed(a->o.observer, a->task, checkpoint_last_ms(a->checkpoint));
+    set_clock(a, begun);
+    if (!checkpoint_busy(a->checkpoint))
+        tell_committed(a);
     return 0;
+}
+
+int active_commit(active_t *a, error_t *e) {
+    int rc = start_commit(a, e);
+    if (rc || !checkpoint_busy(a->checkpoint))
+        return rc;
+    rc = checkpoint_finish(a->checkpoint, e);
+    if (rc == 0)
+        tell_committed(a);
+    return rc;
 }
 
 static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind) {
@@ -156,11 +188,16 @@ static void tell_readings(active_t *a) {
     a->o.observer->readings(a->o.observer, a->readings, n);
 }
 
-int active_turn(active_t *a, error_t *e) {
+/* How long records may be waited for. */
+static int wait_ms(const active_t *a) {
     int64_t since = mono_diff_ms(clock_mono(&clock_system), a->committed_at);
     int64_t left = a->o.config->commit_interval - since;
     int wait = !a->uncommitted ? ACTIVE_WAIT_MS : left <= 0 ? 0 : left < ACTIVE_WAIT_MS ? (int)left : ACTIVE_WAIT_MS;
-    int end, rc = 0;
+    return checkpoint_busy(a->checkpoint) && wait > ACTIVE_BUSY_MS ? ACTIVE_BUSY_MS : wait;
+}
+
+int active_turn(active_t *a, error_t *e) {
+    int end, rc = 0, wait = wait_ms(a);
     int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
     if (n < 0)
         return n;
@@ -177,8 +214,11 @@ int active_turn(active_t *a, error_t *e) {
         a->o.observer->progress(a->o.observer, at, k);
     }
     tell_readings(a);
-    if (mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval) {
-        rc = active_commit(a, e);
+    if ((rc = follow_commit(a, e)))
+        return rc;
+    if (!checkpoint_busy(a->checkpoint) &&
+        mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval) {
+        rc = start_commit(a, e);
         if (rc == 0)
             take_waiting(a);
     }

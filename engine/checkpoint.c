@@ -7,6 +7,9 @@
 #include "mem.h"
 #include "sink_kafka.h"
 
+/* What a commit of at-least-once delivery waits for. */
+typedef enum { STAGE_NONE, STAGE_OUTPUT, STAGE_STATE, STAGE_OFFSETS } stage_t;
+
 struct checkpoint {
     const config_t *config;
     kafka_context_t *ctx;
@@ -18,10 +21,16 @@ struct checkpoint {
     char **written; /* versions of rule sets whose texts are in the changelog */
     size_t n_written, cap_written;
     int64_t last_ms;
+    stage_t stage;
+    mono_t begun, stage_since;
+    rd_kafka_topic_partition_list_t *offsets; /* of the commit under way */
+    rd_kafka_queue_t *answers;                /* to commits of offsets */
 };
 
 #define CHECKPOINT_START_MS 30000
 #define CHECKPOINT_RETRY_MS 20000
+#define CHECKPOINT_SILENCE_MS 30000 /* brokers acknowledge nothing for so long */
+#define CHECKPOINT_WAIT_MS 10
 
 /* How a transactional call failed decides what may follow. */
 static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
@@ -91,6 +100,10 @@ int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx,
 void checkpoint_close(checkpoint_t *cp) {
     if (!cp)
         return;
+    if (cp->offsets)
+        rd_kafka_topic_partition_list_destroy(cp->offsets);
+    if (cp->answers)
+        rd_kafka_queue_destroy(cp->answers);
     sink_close(cp->sink);
     for (size_t i = 0; i < cp->n_written; i++)
         mem_free(cp->written[i]);
@@ -126,15 +139,16 @@ static int send_offsets(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list,
     return rc;
 }
 
+static int offsets_refused(rd_kafka_resp_err_t err, error_t *e) {
+    int fenced = err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
+    return error_set(e, fenced ? ERR_FENCED : ERR_KAFKA, "cannot commit offsets: %s", rd_kafka_err2str(err));
+}
+
 static int commit_plain(checkpoint_t *cp, rd_kafka_topic_partition_list_t *list, error_t *e) {
     if (!cp->member || list->cnt == 0)
         return 0;
     rd_kafka_resp_err_t err = rd_kafka_commit(member_client(cp->member), list, 0);
-    if (!err)
-        return 0;
-    int code = err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ? ERR_FENCED
-                                                                                                         : ERR_KAFKA;
-    return error_set(e, code, "cannot commit offsets: %s", rd_kafka_err2str(err));
+    return err ? offsets_refused(err, e) : 0;
 }
 
 /* What the last calls wrote becomes definite, with these offsets. */
@@ -289,32 +303,133 @@ void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found) {
             add_written(cp, found->texts[i].version);
 }
 
-int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
-    mono_t from = clock_mono(&clock_system);
+/* What the task changed since its last commit, and how far it has come. */
+static int put_changes(checkpoint_t *cp, const position_t *at, uint32_t n, task_t *task, error_t *e) {
     dirty_ctx_t dirty = {cp, e};
-    int rc = begin(cp, e);
-    if (rc == 0 && !cp->transactional)
-        rc = sink_flush(cp->sink, e);
-    if (rc == 0)
-        rc = FAILPOINT("begun", e);
-    if (rc == 0)
-        rc = store_dirty(task_store(task), put_dirty, &dirty);
-    if (rc == 0)
+    int rc = store_dirty(task_store(task), put_dirty, &dirty);
+    if (rc == 0 && cp->transactional)
         rc = FAILPOINT("entries-written", e);
     if (rc == 0)
         rc = put_texts(cp, task, e);
+    return rc ? rc : put_meta(cp, task, at, n, e);
+}
+
+static int commit_transaction(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    int rc = begin(cp, e);
     if (rc == 0)
-        rc = put_meta(cp, task, at, n, e);
+        rc = FAILPOINT("begun", e);
+    if (rc == 0)
+        rc = put_changes(cp, at, n, task, e);
     if (rc == 0)
         rc = FAILPOINT("meta-written", e);
     if (rc == 0)
         rc = finish(cp, at, n, task_topics(task), e);
+    return rc ? rc : FAILPOINT("committed", e);
+}
+
+/* ---- at least once: a commit goes on while the stream does ---- */
+
+static void enter(checkpoint_t *cp, stage_t stage) {
+    cp->stage = stage;
+    cp->stage_since = clock_mono(&clock_system);
+}
+
+/* Takes down what is to be written. From here on the task may change it again. */
+static int start_plain(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    int rc = checkpoint_finish(cp, e);
+    if (rc)
+        return rc;
+    sink_kafka_part(cp->sink);
+    sink_kafka_keep(cp->sink);
+    if ((rc = put_changes(cp, at, n, task, e)))
+        return rc;
+    cp->offsets = offsets_of(at, n, task_topics(task));
+    enter(cp, STAGE_OUTPUT);
+    return 0;
+}
+
+static int write_state(checkpoint_t *cp, error_t *e) {
+    int rc = FAILPOINT("begun", e);
     if (rc == 0)
-        rc = FAILPOINT("committed", e);
+        rc = sink_kafka_let_go(cp->sink, e);
+    if (rc == 0)
+        rc = FAILPOINT("entries-written", e);
+    if (rc == 0)
+        rc = FAILPOINT("meta-written", e);
+    enter(cp, STAGE_STATE);
+    return rc;
+}
+
+static int write_offsets(checkpoint_t *cp, error_t *e) {
+    int rc = FAILPOINT("state-flushed", e);
+    enter(cp, STAGE_OFFSETS);
+    if (rc || !cp->member || cp->offsets->cnt == 0)
+        return rc;
+    rd_kafka_t *rk = member_client(cp->member);
+    if (!cp->answers)
+        cp->answers = rd_kafka_queue_new(rk);
+    rd_kafka_resp_err_t err = rd_kafka_commit_queue(rk, cp->offsets, cp->answers, NULL, NULL);
+    return err ? offsets_refused(err, e) : 0;
+}
+
+/* 1: the offsets are committed. */
+static int offsets_answered(checkpoint_t *cp, int wait_ms, error_t *e) {
+    if (!cp->member || cp->offsets->cnt == 0)
+        return 1;
+    rd_kafka_event_t *answer = rd_kafka_queue_poll(cp->answers, wait_ms);
+    if (!answer)
+        return 0;
+    int is_ours = rd_kafka_event_type(answer) == RD_KAFKA_EVENT_OFFSET_COMMIT;
+    rd_kafka_resp_err_t err = is_ours ? rd_kafka_event_error(answer) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_event_destroy(answer);
+    return err ? offsets_refused(err, e) : is_ours;
+}
+
+static int end_plain(checkpoint_t *cp, error_t *e) {
+    (void)e; /* a failpoint's */
+    rd_kafka_topic_partition_list_destroy(cp->offsets);
+    cp->offsets = NULL;
+    cp->stage = STAGE_NONE;
+    cp->last_ms = mono_diff_ms(clock_mono(&clock_system), cp->begun);
+    int rc = FAILPOINT("committed", e);
+    return rc ? rc : 1;
+}
+
+int checkpoint_busy(const checkpoint_t *cp) { return cp->stage != STAGE_NONE; }
+
+int checkpoint_turn(checkpoint_t *cp, int wait_ms, error_t *e) {
+    int rc = 0;
+    if (cp->stage == STAGE_NONE)
+        return 0;
+    rd_kafka_poll(sink_kafka_client(cp->sink), cp->stage == STAGE_OFFSETS ? 0 : wait_ms);
+    if (sink_kafka_failure(cp->sink, e))
+        return e->code;
+    if (cp->stage == STAGE_OUTPUT && sink_kafka_open_before(cp->sink) == 0)
+        rc = write_state(cp, e);
+    else if (cp->stage == STAGE_STATE && sink_kafka_open_puts(cp->sink) == 0)
+        rc = write_offsets(cp, e);
+    else if (cp->stage == STAGE_OFFSETS && (rc = offsets_answered(cp, wait_ms, e)) == 1)
+        return end_plain(cp, e);
+    if (rc == 0 && mono_diff_ms(clock_mono(&clock_system), cp->stage_since) > CHECKPOINT_SILENCE_MS)
+        return error_set(e, ERR_KAFKA, "the brokers acknowledged nothing for %d s", CHECKPOINT_SILENCE_MS / 1000);
+    return rc;
+}
+
+int checkpoint_finish(checkpoint_t *cp, error_t *e) {
+    int rc = 0;
+    while (rc >= 0 && checkpoint_busy(cp))
+        rc = checkpoint_turn(cp, CHECKPOINT_WAIT_MS, e);
+    return rc < 0 ? rc : 0;
+}
+
+int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    mono_t from = clock_mono(&clock_system);
+    int rc = cp->transactional ? commit_transaction(cp, task, at, n, e) : start_plain(cp, task, at, n, e);
     if (rc)
         return rc;
     note_texts(cp, task);
     task_commit(task);
+    cp->begun = from;
     cp->last_ms = mono_diff_ms(clock_mono(&clock_system), from);
     return 0;
 }

@@ -2,7 +2,8 @@
  *
  * Exactly once: one transaction holds the anomalies, late and dead-letter records of an interval, the entries of state
  * that it changed, the meta record and the consumed offsets (fenced by the group's generation, KIP-447). At least once:
- * the same writes in an order that loses nothing: output, then state, then offsets. Owns the producer. Whatever is
+ * the same writes in an order that loses nothing: output, then state, then offsets, each when the one before has been
+ * acknowledged; what they are is taken down at once, and the stream goes on meanwhile. Owns the producer. Whatever is
  * indefinite is not repaired here: the caller throws the checkpoint away, opens a new one and restores. One thread. */
 #ifndef ANANAS_CHECKPOINT_H
 #define ANANAS_CHECKPOINT_H
@@ -21,9 +22,16 @@ void checkpoint_close(checkpoint_t *cp); /* an open transaction is left to be ab
 int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
                        store_t *store, changelog_found_t *found, error_t *e);
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
-/* Everything written, the task's changes and these positions become definite. ERR_ABORTED: nothing of it did, and the
- * task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */
+/* Everything written, the task's changes and these positions become definite: exactly once, by the time this returns; at
+ * least once, as checkpoint_turn goes on (what the last commit left to do is waited for). ERR_ABORTED: nothing of it did,
+ * and the task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */
 int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e);
+/* 1: a commit is under way. */
+int checkpoint_busy(const checkpoint_t *cp);
+/* Goes on with it, waiting at most wait_ms for an answer. 1: it has just become definite; 0: not yet, or nothing to do. */
+int checkpoint_turn(checkpoint_t *cp, int wait_ms, error_t *e);
+/* Until nothing is under way. */
+int checkpoint_finish(checkpoint_t *cp, error_t *e);
 /* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
 void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);

@@ -52,11 +52,12 @@ int resume_offset(const resume_facts_t *f, int64_t *offset, const char **note, e
             "without it from the new offsets: delete topic %s",
             f->topic, f->partition, (long long)f->committed, (long long)state, f->group, (long long)state,
             f->changelog);
-    if (f->committed < f->low || f->committed > f->high)
-        return offset_gone(f, f->committed, e);
-    if (behind)
-        *note = "stopped between writing state and committing offsets; the records between are counted again "
-                "(at_least_once)";
-    *offset = f->committed;
+    if (state < f->low || state > f->high)
+        return offset_gone(f, state, e);
+    if (behind) /* output is on the broker before state is, so nothing is lost, and no row counts twice */
+        *note =
+            "the state is ahead of the group's offset, as after a stop between writing the two (at_least_once): going "
+            "on from the state";
+    *offset = state;
     return 0;
 }

@@ -5,7 +5,16 @@
 #include "map.h"
 #include "mem.h"
 
-typedef struct sink_kafka {
+typedef struct sink_kafka sink_kafka_t;
+
+typedef struct lot { /* opaque of its records */
+    sink_kafka_t *sink;
+    uint64_t open; /* not acknowledged */
+} lot_t;
+
+enum { LOT_PUTS = 2, LOTS };
+
+struct sink_kafka {
     sink_t base;
     rd_kafka_t *rk;
     kafka_context_t *ctx;
@@ -13,7 +22,11 @@ typedef struct sink_kafka {
     int64_t max_bytes;
     uint64_t dropped;
     error_t failure; /* first delivery that failed since it was asked for */
-} sink_kafka_t;
+    lot_t lots[LOTS];
+    int lot;  /* of records that are written now: 0 or 1 */
+    int keep; /* puts are kept back */
+    buf_t kept;
+};
 
 #define SINK_FLUSH_S 30
 #define SINK_ENVELOPE_BYTES 512 /* what a record costs beside key and value */
@@ -42,7 +55,9 @@ static const char *advice(rd_kafka_resp_err_t err) {
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
     (void)rk;
     (void)opaque;
-    sink_kafka_t *s = m->_private;
+    lot_t *lot = m->_private;
+    sink_kafka_t *s = lot->sink;
+    lot->open--;
     if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
@@ -50,16 +65,17 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
               m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err), advice(m->err));
 }
 
-static rd_kafka_topic_t *topic_of(sink_kafka_t *s, const char *name, error_t *e) {
-    rd_kafka_topic_t *t = map_get(&s->topics, name, strlen(name));
+static rd_kafka_topic_t *topic_of(sink_kafka_t *s, slice_t name, error_t *e) {
+    rd_kafka_topic_t *t = map_get(&s->topics, name.s, name.len);
     if (t)
         return t;
-    t = rd_kafka_topic_new(s->rk, name, NULL);
-    if (!t) {
-        error_set(e, ERR_KAFKA, "topic \"%s\": %s", name, rd_kafka_err2str(rd_kafka_last_error()));
-        return NULL;
-    }
-    map_put(&s->topics, rd_kafka_topic_name(t), strlen(name), t);
+    char *text = mem_strndup(name.s, name.len);
+    t = rd_kafka_topic_new(s->rk, text, NULL);
+    if (t)
+        map_put(&s->topics, rd_kafka_topic_name(t), name.len, t);
+    else
+        error_set(e, ERR_KAFKA, "topic \"%s\": %s", text, rd_kafka_err2str(rd_kafka_last_error()));
+    mem_free(text);
     return t;
 }
 
@@ -73,8 +89,9 @@ static rd_kafka_headers_t *headers_new(const out_record_t *r, int cut) {
 }
 
 /* Produces until the queue has room. Takes the headers. */
-static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slice_t key, slice_t value, int64_t time,
+static int produce(lot_t *lot, rd_kafka_topic_t *t, int32_t partition, slice_t key, slice_t value, int64_t time,
                    rd_kafka_headers_t *headers, error_t *e) {
+    sink_kafka_t *s = lot->sink;
     for (;;) {
         rd_kafka_vu_t vu[8];
         size_t n = 0;
@@ -83,14 +100,16 @@ static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slic
         vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
         vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)key.s, key.len}};
         vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value.s, value.len}};
-        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = s};
+        vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = lot};
         if (time >= 0)
             vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = time};
         if (headers)
             vu[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
         rd_kafka_error_t *err = rd_kafka_produceva(s->rk, vu, n);
-        if (!err)
+        if (!err) {
+            lot->open++;
             return 0;
+        }
         rd_kafka_resp_err_t code = rd_kafka_error_code(err);
         int fatal = rd_kafka_fatal_error(s->rk, NULL, 0) != 0, aborted = code == RD_KAFKA_RESP_ERR__STATE;
         int rc = error_set(e,
@@ -111,7 +130,7 @@ static int produce(sink_kafka_t *s, rd_kafka_topic_t *t, int32_t partition, slic
 }
 
 static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
-    rd_kafka_topic_t *t = topic_of(s, r->topic, e);
+    rd_kafka_topic_t *t = topic_of(s, slice_of(r->topic), e);
     if (!t)
         return ERR_KAFKA;
     slice_t key = r->key, value = r->value;
@@ -129,7 +148,7 @@ static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
         key.len = (size_t)(s->max_bytes / 4);
     if (cut)
         value.len = (size_t)(s->max_bytes - SINK_ENVELOPE_BYTES) - key.len;
-    return produce(s, t, RD_KAFKA_PARTITION_UA, key, value, r->time, headers_new(r, cut), e);
+    return produce(&s->lots[s->lot], t, RD_KAFKA_PARTITION_UA, key, value, r->time, headers_new(r, cut), e);
 }
 
 static int kafka_write(sink_t *base, const out_record_t *records, size_t n, error_t *e) {
@@ -147,9 +166,50 @@ static int kafka_write(sink_t *base, const out_record_t *records, size_t n, erro
 
 int sink_kafka_put(sink_t *base, const char *topic, int32_t partition, slice_t key, slice_t value, error_t *e) {
     sink_kafka_t *s = (sink_kafka_t *)base;
-    rd_kafka_topic_t *t = topic_of(s, topic, e);
-    return t ? produce(s, t, partition, key, value, -1, NULL, e) : ERR_KAFKA;
+    if (s->keep) {
+        buf_add_bytes(&s->kept, topic, strlen(topic));
+        buf_add_u32(&s->kept, (uint32_t)partition);
+        buf_add_bytes(&s->kept, key.s, key.len);
+        buf_add_char(&s->kept, value.s != NULL);
+        buf_add_bytes(&s->kept, value.s, value.len);
+        return 0;
+    }
+    rd_kafka_topic_t *t = topic_of(s, slice_of(topic), e);
+    return t ? produce(&s->lots[LOT_PUTS], t, partition, key, value, -1, NULL, e) : ERR_KAFKA;
 }
+
+void sink_kafka_keep(sink_t *base) { ((sink_kafka_t *)base)->keep = 1; }
+
+int sink_kafka_let_go(sink_t *base, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    reader_t r = reader_of(s->kept.s, s->kept.len);
+    int rc = 0;
+    s->keep = 0;
+    while (rc == 0 && r.pos < r.len) {
+        slice_t name = read_bytes(&r);
+        int32_t partition = (int32_t)read_u32(&r);
+        slice_t key = read_bytes(&r);
+        int present = read_u8(&r);
+        slice_t value = read_bytes(&r);
+        rd_kafka_topic_t *t = topic_of(s, name, e);
+        rc = t ? produce(&s->lots[LOT_PUTS], t, partition, key, present ? value : (slice_t){NULL, 0}, -1, NULL, e)
+               : ERR_KAFKA;
+    }
+    buf_clear(&s->kept);
+    return rc;
+}
+
+void sink_kafka_part(sink_t *base) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    s->lot = !s->lot;
+}
+
+uint64_t sink_kafka_open_before(const sink_t *base) {
+    const sink_kafka_t *s = (const sink_kafka_t *)base;
+    return s->lots[!s->lot].open;
+}
+
+uint64_t sink_kafka_open_puts(const sink_t *base) { return ((const sink_kafka_t *)base)->lots[LOT_PUTS].open; }
 
 static int kafka_flush(sink_t *base, error_t *e) {
     sink_kafka_t *s = (sink_kafka_t *)base;
@@ -174,6 +234,7 @@ static void kafka_close(sink_t *base) {
     for (map_slot_t *slot = map_next(&s->topics, NULL); slot; slot = map_next(&s->topics, slot))
         rd_kafka_topic_destroy(slot->value);
     map_fini(&s->topics);
+    buf_fini(&s->kept);
     if (s->rk) {
         rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(s->rk, 100);
@@ -188,6 +249,8 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     char why[400];
     s->base = (sink_t){kafka_write, kafka_flush, kafka_close};
     s->ctx = ctx;
+    for (int i = 0; i < LOTS; i++)
+        s->lots[i].sink = s;
     s->max_bytes = conf_kafka_int(c, "message.max.bytes", 1000000);
     int rc = conf_kafka(c, KAFKA_PRODUCER, transactional_id, ctx, &conf, e);
     if (rc) {

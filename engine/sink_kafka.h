@@ -2,7 +2,9 @@
  *
  * Owns the producer. Writing copies what librdkafka needs and returns at once; a full queue is waited for (backpressure).
  * What a topic refuses for good is an error that names topic and reason. A record larger than the client may send is cut
- * (dead letters, marked by a header) or dropped, counted and said (anomalies). One thread. */
+ * (dead letters, marked by a header) or dropped, counted and said (anomalies).
+ *
+ * What is under way is counted in lots, so that a commit can wait for the records before it while others follow. One thread. */
 #ifndef ANANAS_SINK_KAFKA_H
 #define ANANAS_SINK_KAFKA_H
 #include "conf_kafka.h"
@@ -12,6 +14,14 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
 rd_kafka_t *sink_kafka_client(sink_t *s);
 /* One record that is not an anomaly (changelog), to a partition. */
 int sink_kafka_put(sink_t *s, const char *topic, int32_t partition, slice_t key, slice_t value, error_t *e);
+/* What sink_kafka_put is given from here on is kept back, and written by sink_kafka_let_go. */
+void sink_kafka_keep(sink_t *s);
+int sink_kafka_let_go(sink_t *s, error_t *e);
+/* Records written from here on are another lot than those before. Those before the last parting have to be acknowledged. */
+void sink_kafka_part(sink_t *s);
+/* How many have not been acknowledged yet: of those before the last parting, of those of sink_kafka_put. */
+uint64_t sink_kafka_open_before(const sink_t *s);
+uint64_t sink_kafka_open_puts(const sink_t *s);
 /* The first delivery that failed for good since the last call; 0: none. */
 int sink_kafka_failure(sink_t *s, error_t *e);
 uint64_t sink_kafka_dropped(const sink_t *s);

@@ -79,7 +79,7 @@ describe("killed at every point of a commit, seed " .. seed, function()
     it("doubles output where exactly_once is switched off: the fault bites", function()
         local run = pizza_run.new { name = "bites", orders = 3000, seed = seed, portions = true, tidy = true, kafka = QUICK, delivery = "at_least_once",
             commit_interval = "20ms" }
-        each_point(run, { "state-flushed", "entries-written", "begun" }, 2)
+        each_point(run, { "state-flushed", "output-written", "begun" }, 2)
         finish(run)
         none(run:differences(true))
         assert.is_true(#run:differences() > 0, "killed after its output was written, and nothing came twice")
