@@ -93,6 +93,8 @@ static int start_commit(active_t *a, error_t *e) {
     }
     uint32_t n;
     const position_t *at = source_kafka_positions(a->source, &n);
+    if (a->o.observer && a->o.observer->committing)
+        a->o.observer->committing(a->o.observer);
     int rc = checkpoint_commit(a->checkpoint, a->task, at, n, e);
     if (rc == ERR_ABORTED)
         return roll_back(a, e);

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "notify.h"
 #include "run.h"
 #include "serve.h"
 #include "status_line.h"
@@ -10,7 +11,9 @@ static int run(const loaded_t *l, log_t *log) {
         log_say(log, LOG_ERROR, "http", "%s", e.text);
         return EXIT_FAULT;
     }
-    status_line_t *line = status_line_new(log);
+    notify_t *notify = notify_open(&serve.pulse, log);
+    status_line_t *line = status_line_new(log, notify);
+    observers_add(&serve.observers, notify_observer(notify));
     observers_add(&serve.observers, status_line_observer(line));
     run_options_t options = {.log = log,
                              .config = l->config,
@@ -21,6 +24,7 @@ static int run(const loaded_t *l, log_t *log) {
                              .observer = serve_observer(&serve)};
     int status = run_engine(&options);
     status_line_free(line);
+    notify_close(notify);
     serve_close(&serve);
     return status;
 }

@@ -56,6 +56,7 @@ struct http {
     log_t *log;
     publisher_t *publisher;
     feed_t *feed;
+    pulse_t *pulse;
     char *token;
     listener_t listener;
     struct MHD_Daemon *daemon;
@@ -153,14 +154,10 @@ static void wake_due(http_t *h) {
 /* ---- what may be read ---- */
 
 static enum MHD_Result get_health(request_t *r) {
-    const snapshot_t *s = snapshot_take(r->http->publisher);
-    phase_t phase = s->phase;
-    snapshot_drop(r->http->publisher, s);
-    int64_t beat = publisher_beat_ms(r->http->publisher);
-    /* A restore is one long turn; killing it would only begin it again. */
-    if (phase != PHASE_RESTORING && beat > STUCK_MS) {
+    if (pulse_is_stuck(r->http->pulse, STUCK_MS)) {
         char text[100];
-        snprintf(text, sizeof text, "the loop has not turned for %lld s", (long long)(beat / 1000));
+        snprintf(text, sizeof text, "the loop has not turned for %lld s",
+                 (long long)(pulse_age_ms(r->http->pulse) / 1000));
         return send_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, text);
     }
     return send_text(r, MHD_HTTP_OK, "ok");
@@ -178,7 +175,7 @@ static enum MHD_Result get_ready(request_t *r) {
 static enum MHD_Result get_metrics(request_t *r) {
     buf_t b = {0};
     const snapshot_t *s = snapshot_take(r->http->publisher);
-    metrics_write(s, publisher_beat_ms(r->http->publisher), &b);
+    metrics_write(s, pulse_age_ms(r->http->pulse), &b);
     snapshot_drop(r->http->publisher, s);
     return send_buf(r, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
@@ -467,6 +464,7 @@ int http_open(http_t **out, const http_options_t *o, error_t *e) {
     h->log = o->log;
     h->publisher = o->publisher;
     h->feed = o->feed;
+    h->pulse = o->pulse;
     h->token = o->token && *o->token ? mem_strdup(o->token) : NULL;
     log_add_secret(h->log, h->token);
     int rc = http_listen_open(&h->listener, o->address, e);

@@ -7,6 +7,7 @@
 #ifndef ANANAS_HTTP_H
 #define ANANAS_HTTP_H
 #include "feed.h"
+#include "pulse.h"
 #include "snapshot.h"
 
 typedef struct http http_t;
@@ -14,8 +15,9 @@ typedef struct http_options {
     const char *address; /* see http_listen.h */
     const char *token;   /* NULL: none */
     log_t *log;
-    publisher_t *publisher; /* both outlive the listener */
+    publisher_t *publisher; /* all three outlive the listener */
     feed_t *feed;
+    pulse_t *pulse;
 } http_options_t;
 
 /* Listens and serves until it is closed. ERR_INVALID: the address cannot be had, *e says why. */

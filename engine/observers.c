@@ -14,6 +14,13 @@ static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
     }
 }
 
+static void on_committing(observer_t *o) {
+    EACH(o, one) {
+        if (one->committing)
+            one->committing(one);
+    }
+}
+
 static void on_committed(observer_t *o, const task_t *t, int64_t took_ms) {
     EACH(o, one) {
         if (one->committed)
@@ -56,10 +63,24 @@ static void on_tick(observer_t *o, const task_t *t) {
     }
 }
 
+static void on_reloading(observer_t *o) {
+    EACH(o, one) {
+        if (one->reloading)
+            one->reloading(one);
+    }
+}
+
 static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text) {
     EACH(o, one) {
         if (one->reloaded)
             one->reloaded(one, t, ok, text);
+    }
+}
+
+static void on_stopping(observer_t *o) {
+    EACH(o, one) {
+        if (one->stopping)
+            one->stopping(one);
     }
 }
 
@@ -85,13 +106,16 @@ static void on_progress(observer_t *o, const position_t *positions, uint32_t n) 
 
 observer_t *observers_init(observers_t *o) {
     *o = (observers_t){.base = {.wrote = on_wrote,
+                                .committing = on_committing,
                                 .committed = on_committed,
                                 .dropped = on_dropped,
                                 .stepped = on_stepped,
                                 .readings = on_readings,
                                 .restoring = on_restoring,
                                 .tick = on_tick,
+                                .reloading = on_reloading,
                                 .reloaded = on_reloaded,
+                                .stopping = on_stopping,
                                 .wants_reload = wants_reload,
                                 .wants_stop = wants_stop,
                                 .progress = on_progress}};

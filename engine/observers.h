@@ -6,7 +6,7 @@
 #define ANANAS_OBSERVERS_H
 #include "observer.h"
 
-#define OBSERVERS_MAX 4
+#define OBSERVERS_MAX 6
 
 typedef struct observers {
     observer_t base;

@@ -109,6 +109,8 @@ static int reload_turn(run_t *r) {
         asked = 1;
     if (r->o->observer && r->o->observer->wants_reload && r->o->observer->wants_reload(r->o->observer))
         asked = 1;
+    if (asked && r->o->observer && r->o->observer->reloading)
+        r->o->observer->reloading(r->o->observer);
     if (asked)
         reloader_start(r->reloader);
     script_t *script;
@@ -202,6 +204,8 @@ static int loop(run_t *r, error_t *e) {
     int rc = 0;
     while (rc == 0 && !wants_stop(r))
         rc = turn(r, e);
+    if (r->o->observer && r->o->observer->stopping)
+        r->o->observer->stopping(r->o->observer);
     if (rc == 0 && r->active)
         rc = active_commit(r->active, e);
     return rc;

@@ -3,13 +3,14 @@
 int serve_open(serve_t *s, const config_t *config, const char *address, log_t *log, error_t *e) {
     *s = (serve_t){0};
     observers_init(&s->observers);
+    observers_add(&s->observers, pulse_init(&s->pulse));
     if (!address)
         return 0;
     s->publisher = publisher_new(config, log);
     s->feed = feed_new();
     observers_add(&s->observers, publisher_observer(s->publisher));
     observers_add(&s->observers, feed_observer(s->feed));
-    http_options_t options = {address, config->http_token, log, s->publisher, s->feed};
+    http_options_t options = {address, config->http_token, log, s->publisher, s->feed, &s->pulse};
     int rc = http_open(&s->http, &options, e);
     if (rc)
         serve_close(s);

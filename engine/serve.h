@@ -6,9 +6,11 @@
 #define ANANAS_SERVE_H
 #include "http.h"
 #include "observers.h"
+#include "pulse.h"
 
 typedef struct serve {
     observers_t observers;
+    pulse_t pulse;
     publisher_t *publisher;
     feed_t *feed;
     http_t *http;

@@ -34,7 +34,6 @@ struct publisher {
     log_t *log;
     pthread_mutex_t lock; /* newest, and the refs of all snapshots */
     snapshot_t *newest;
-    _Atomic int64_t beat; /* mono ns of the loop's last turn; 0: it has not turned yet */
     _Atomic int reload_asked;
     _Atomic uint64_t reloads;
     /* the loop's own */
@@ -269,13 +268,11 @@ static void enter(publisher_t *p, phase_t phase, const task_t *t) {
 
 static void on_tick(observer_t *o, const task_t *t) {
     publisher_t *p = (publisher_t *)o;
-    atomic_store(&p->beat, clock_mono(&clock_system).ns);
     enter(p, t ? PHASE_ACTIVE : PHASE_STANDBY, t);
 }
 
 static void on_restoring(observer_t *o) {
     publisher_t *p = (publisher_t *)o;
-    atomic_store(&p->beat, clock_mono(&clock_system).ns);
     p->n_readings = 0;
     enter(p, PHASE_RESTORING, NULL);
 }
@@ -374,11 +371,6 @@ void snapshot_drop(publisher_t *p, const snapshot_t *borrowed) {
     pthread_mutex_unlock(&p->lock);
     if (last)
         release(s);
-}
-
-int64_t publisher_beat_ms(publisher_t *p) {
-    int64_t beat = atomic_load(&p->beat);
-    return beat ? (clock_mono(&clock_system).ns - beat) / 1000000 : 0;
 }
 
 void publisher_ask_reload(publisher_t *p) { atomic_store(&p->reload_asked, 1); }

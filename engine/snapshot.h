@@ -83,7 +83,6 @@ observer_t *publisher_observer(publisher_t *p); /* the loop's */
 
 const snapshot_t *snapshot_take(publisher_t *p);
 void snapshot_drop(publisher_t *p, const snapshot_t *s);
-int64_t publisher_beat_ms(publisher_t *p); /* since the loop last turned */
 void publisher_ask_reload(publisher_t *p);
 uint64_t publisher_reloads(publisher_t *p); /* finished ones, good or bad; counted before they are shown */
 #endif

@@ -6,10 +6,13 @@
 #include "mem.h"
 
 #define PAINT_MS 250
+#define TELL_MS 5000
 
 struct status_line {
     observer_t base;
-    log_t *log;
+    log_t *log;       /* NULL: standard error is no terminal */
+    notify_t *notify; /* NULL: no service manager */
+    mono_t told;      /* the service manager */
     uint64_t records, anomalies, before;
     int64_t lag; /* -1: not known */
     mono_t last;
@@ -52,22 +55,29 @@ static void on_tick(observer_t *o, const task_t *t) {
         snprintf(watermark, sizeof watermark, "watermark %.1f s behind",
                  (double)(clock_wall(&clock_system).ms - low) / 1000.0);
     if (t)
-        snprintf(line, sizeof line, "%llu records, %.0f/s, %llu anomalies, %s, %s", (unsigned long long)l->records,
-                 (double)(l->records - l->before) * 1000.0 / (double)ms, (unsigned long long)l->anomalies, lag,
-                 watermark);
+        snprintf(line, sizeof line, "active: %llu records, %.0f/s, %llu anomalies, %s, %s",
+                 (unsigned long long)l->records, (double)(l->records - l->before) * 1000.0 / (double)ms,
+                 (unsigned long long)l->anomalies, lag, watermark);
     else
         snprintf(line, sizeof line, "standing by: another process of the group is active, or nothing was assigned yet");
     l->before = l->records;
     l->last = now;
-    log_status(l->log, line);
+    if (l->log)
+        log_status(l->log, line);
+    if (!l->notify || mono_diff_ms(now, l->told) < TELL_MS)
+        return;
+    notify_status(l->notify, line);
+    l->told = now;
 }
 
-status_line_t *status_line_new(log_t *log) {
-    if (!isatty(STDERR_FILENO))
+status_line_t *status_line_new(log_t *log, notify_t *notify) {
+    int is_terminal = isatty(STDERR_FILENO);
+    if (!is_terminal && !notify)
         return NULL;
     status_line_t *l = mem_zalloc(sizeof *l);
     l->base = (observer_t){.wrote = on_wrote, .stepped = on_stepped, .readings = on_readings, .tick = on_tick};
-    l->log = log;
+    l->log = is_terminal ? log : NULL;
+    l->notify = notify;
     l->lag = -1;
     l->last = clock_mono(&clock_system);
     return l;
@@ -76,7 +86,7 @@ status_line_t *status_line_new(log_t *log) {
 observer_t *status_line_observer(status_line_t *l) { return l ? &l->base : NULL; }
 
 void status_line_free(status_line_t *l) {
-    if (l)
+    if (l && l->log)
         log_status(l->log, "");
     mem_free(l);
 }

@@ -23,7 +23,7 @@ local LAYERS = {
     -- the way of a record as a whole
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
     -- what drives it
-    { "snapshot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "replay", "active", "display", "command",
+    { "pulse", "notify", "snapshot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "replay", "active", "display", "command",
         "main" },
 }
 -- { what is included, who may include it }
