@@ -57,6 +57,8 @@ static int roll_back(active_t *a, error_t *e) {
     log_say(a->o.log, LOG_WARN, "engine", "%s; rolled back to the last commit", e->text);
     const rule_texts_t *texts;
     int rc = checkpoint_abort(a->checkpoint, e);
+    if (rc == 0 && a->o.member)
+        rc = member_check_topic(a->o.member, e);
     if (rc)
         return rc;
     if (a->new_rules || task_version(a->task, 1, &texts)) /* more than positions and state would have to go back */
@@ -115,6 +117,21 @@ int active_commit(active_t *a, error_t *e) {
     if (rc == 0)
         tell_committed(a);
     return rc;
+}
+
+changelog_reader_t *active_keep(active_t *a) {
+    changelog_from_t from = {0};
+    changelog_reader_t *reader = NULL;
+    error_t e = {0};
+    if (a->uncommitted || checkpoint_found(a->checkpoint, a->task, a->safe, a->n_safe, &from.found, &from.offset, &e))
+        return NULL;
+    source_close(a->source); /* it knows the task's topics */
+    a->source = NULL;
+    from.store = task_close(a->task);
+    a->task = NULL;
+    if (changelog_reader_open(&reader, a->o.config, a->o.kafka, a->o.task, &from, &e))
+        log_say(a->o.log, LOG_WARN, "engine", "the state is not kept warm: %s", e.text);
+    return reader;
 }
 
 static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind) {

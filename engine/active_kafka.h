@@ -18,6 +18,7 @@ typedef struct active_options {
     member_t *member; /* NULL: no group, offsets are not committed */
     int32_t task;
     observer_t *observer;
+    changelog_reader_t **warm; /* state read so far, *warm NULL: none; taken over once it is read to its end */
 } active_options_t;
 
 int active_open(active_t **out, const active_options_t *o, error_t *e);
@@ -26,6 +27,9 @@ void active_close(active_t *a);
  * errors: close, and open again. */
 int active_turn(active_t *a, error_t *e);
 int active_commit(active_t *a, error_t *e);
+/* After a commit: the state as a reader that goes on from here, for whoever may need it again. The task is gone then and
+ * the rest is to be closed. NULL: it cannot be kept. */
+changelog_reader_t *active_keep(active_t *a);
 /* Another rule set: takes effect right after the next commit, so that no transaction has output of two sets. Takes over
  * script and plan; a set that waits already is dropped. */
 void active_reload(active_t *a, script_t *script, plan_t *plan);

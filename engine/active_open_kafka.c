@@ -178,12 +178,12 @@ static int open_all(active_t *a, const char *const *topics, partitions_t *p, cha
         rc = ask_committed(a, topics, p, e);
     if (rc)
         return rc;
-    store_t *store = store_new((size_t)a->o.config->max_state);
+    store_t *store = NULL;
     partitions_t had = {mem_alloc((p->n + 1) * sizeof *p->at), 0, 0};
     for (uint32_t i = 0; i < p->n; i++)
         if (p->at[i].offset != RESUME_NONE)
             had.at[had.n++] = p->at[i];
-    rc = checkpoint_restore(a->checkpoint, had.at, had.n, topics, store, found, e);
+    rc = checkpoint_restore(a->checkpoint, had.at, had.n, topics, a->o.warm, &store, found, e);
     mem_free(had.at);
     if (rc == 0)
         rc = resume_all(a, topics, p, found, e);

@@ -36,6 +36,7 @@ int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changel
     }
     buf_add_bytes(&v, m->version.s, m->version.len);
     buf_add_bytes(&v, m->task.s, m->task.len);
+    buf_add_u64(&v, m->entries);
     int rc = sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, buf_slice(&v), e);
     buf_fini(&v);
     return rc;
@@ -111,19 +112,28 @@ static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
     }
     buf_add_slice(&m->version, read_bytes(&r));
     buf_add_slice(&m->task, read_bytes(&r));
+    m->entries = read_u64(&r);
     m->present = 1;
     return r.bad ? error_set(e, ERR_INVALID, "the changelog's meta record is damaged") : 0;
 }
 
-/* 1: it is the barrier waited for. */
-static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store, changelog_found_t *out, error_t *e) {
+static int not_ours(const rd_kafka_message_t *m, error_t *e) {
+    const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "?";
+    return error_set(e, ERR_INVALID,
+                     "topic \"%s\" holds a record that is no state of this program (partition %d, offset %lld): "
+                     "somebody else writes there. Stop that; to start over then, delete the topic and this group's "
+                     "offsets",
+                     topic, m->partition, (long long)m->offset);
+}
+
+int changelog_take(const rd_kafka_message_t *m, slice_t mark, store_t *store, changelog_found_t *out, error_t *e) {
     const char *key = m->key;
     slice_t value = {m->payload, m->payload ? m->len : 0};
     if (!key || m->key_len == 0)
         return 0;
     out->entries++;
     if (key[0] == KIND_BARRIER)
-        return slice_eq(value, mark);
+        return mark.s && slice_eq(value, mark);
     if (key[0] == KIND_META)
         return read_meta(&out->meta, value, e);
     if (key[0] == KIND_TEXTS) {
@@ -133,63 +143,9 @@ static int take_record(const rd_kafka_message_t *m, slice_t mark, store_t *store
     reader_t r = reader_of(key + 1, m->key_len - 1);
     slice_t space = read_bytes(&r);
     if (key[0] != KIND_ENTRY || r.bad)
-        return error_set(e, ERR_INVALID, "the changelog holds a record that is no state of this program (offset %lld)",
-                         (long long)m->offset);
+        return not_ours(m, e);
     char *name = mem_strndup(space.s, space.len);
     store_restore(store, name, (slice_t){key + 1 + r.pos, m->key_len - 1 - r.pos}, value);
     mem_free(name);
     return 0;
-}
-
-#define RESTORE_BATCH 4096
-#define RESTORE_SILENCE_MS 60000
-
-static int read_until(rd_kafka_queue_t *queue, slice_t mark, store_t *store, log_t *log, changelog_found_t *out,
-                      error_t *e) {
-    rd_kafka_message_t **batch = mem_alloc(RESTORE_BATCH * sizeof(rd_kafka_message_t *));
-    mono_t heard = clock_mono(&clock_system), shown = heard;
-    int rc = 0;
-    while (rc == 0) {
-        ssize_t n = rd_kafka_consume_batch_queue(queue, 100, batch, RESTORE_BATCH);
-        mono_t now = clock_mono(&clock_system);
-        for (ssize_t i = 0; i < n; i++) {
-            if (rc == 0 && !batch[i]->err)
-                rc = take_record(batch[i], mark, store, out, e);
-            rd_kafka_message_destroy(batch[i]);
-        }
-        if (n > 0)
-            heard = now;
-        if (rc == 0 && mono_diff_ms(now, heard) > RESTORE_SILENCE_MS)
-            rc = error_set(e, ERR_AGAIN, "restoring: nothing came from the changelog for %d s",
-                           RESTORE_SILENCE_MS / 1000);
-        if (mono_diff_ms(now, shown) > 1000) {
-            shown = now;
-            log_say(log, LOG_INFO, "engine", "restoring state: %llu records read", (unsigned long long)out->entries);
-        }
-    }
-    mem_free(batch);
-    return rc == 1 ? 0 : rc;
-}
-
-int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark,
-                      store_t *store, changelog_found_t *out, error_t *e) {
-    rd_kafka_t *rk;
-    *out = (changelog_found_t){0};
-    int rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &rk, e);
-    if (rc)
-        return rc;
-    rd_kafka_poll_set_consumer(rk);
-    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(rk);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, topic, task)->offset = RD_KAFKA_OFFSET_BEGINNING;
-    rd_kafka_resp_err_t err = rd_kafka_assign(rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    rc = err ? error_set(e, ERR_KAFKA, "cannot read the changelog %s/%d: %s", topic, task, rd_kafka_err2str(err))
-             : read_until(queue, mark, store, ctx->log, out, e);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_consumer_close(rk);
-    rd_kafka_destroy(rk);
-    if (rc)
-        changelog_found_fini(out);
-    return rc;
 }

@@ -2,8 +2,8 @@
  *
  * Partition i holds the state of task i: one record per live entry (key: space and entry key), one meta record (offsets,
  * watermarks, versions), the texts of the rules that open state belongs to, and barriers. Final values only, a tombstone
- * when an entry is gone, so compaction is the snapshot. This file knows the format and reads it back; checkpoint.h says
- * when it is written. One thread. */
+ * when an entry is gone, so compaction is the snapshot. This file knows the format; changelog_reader.h reads it back, checkpoint.h
+ * says when it is written. One thread. */
 #ifndef ANANAS_CHANGELOG_H
 #define ANANAS_CHANGELOG_H
 #include "conf_kafka.h"
@@ -22,8 +22,9 @@ typedef struct changelog_meta {
     int present;
     changelog_position_t *at; /* next offset per input partition */
     uint32_t n;
-    buf_t task;    /* task_save_meta */
-    buf_t version; /* of the rule set */
+    buf_t task;       /* task_save_meta */
+    buf_t version;    /* of the rule set */
+    uint64_t entries; /* live ones at that commit */
 } changelog_meta_t;
 
 typedef struct changelog_texts {
@@ -45,8 +46,7 @@ int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changel
 /* texts.s == NULL: nothing belongs to that version any more. */
 int changelog_put_texts(sink_t *s, const char *topic, int32_t task, const char *version, slice_t texts, error_t *e);
 int changelog_put_barrier(sink_t *s, const char *topic, int32_t task, slice_t mark, error_t *e);
-/* Reads partition `task` from its beginning until the barrier with this mark, into the store. */
-int changelog_restore(const config_t *c, kafka_context_t *ctx, const char *topic, int32_t task, slice_t mark,
-                      store_t *store, changelog_found_t *out, error_t *e);
+/* Takes one record into the store and *out. 1: it is the barrier with this mark (mark.s == NULL: none is looked for). */
+int changelog_take(const rd_kafka_message_t *m, slice_t mark, store_t *store, changelog_found_t *out, error_t *e);
 void changelog_found_fini(changelog_found_t *f);
 #endif

@@ -31,16 +31,19 @@ struct checkpoint {
 #define CHECKPOINT_RETRY_MS 20000
 #define CHECKPOINT_SILENCE_MS 30000 /* brokers acknowledge nothing for so long */
 #define CHECKPOINT_WAIT_MS 10
+#define CHECKPOINT_ASK_MS 2000
 
 /* How a transactional call failed decides what may follow. */
 static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
     if (!err)
         return 0;
-    int code = rd_kafka_error_is_fatal(err)             ? ERR_FENCED
+    rd_kafka_resp_err_t why = rd_kafka_error_code(err);
+    int code = sink_kafka_for_good(why)                 ? ERR_INVALID
+               : rd_kafka_error_is_fatal(err)           ? sink_kafka_fatal(why)
                : rd_kafka_error_txn_requires_abort(err) ? ERR_ABORTED
                : rd_kafka_error_is_retriable(err)       ? ERR_AGAIN
                                                         : ERR_KAFKA;
-    error_set(e, code, "%s: %s", doing, rd_kafka_error_string(err));
+    error_set(e, code, "%s: %s%s", doing, rd_kafka_error_string(err), sink_kafka_advice(why));
     rd_kafka_error_destroy(err);
     return code;
 }
@@ -61,11 +64,11 @@ static int start_transactions(checkpoint_t *cp, error_t *e) {
     rd_kafka_error_t *err = rd_kafka_init_transactions(rk, CHECKPOINT_START_MS);
     if (err && rd_kafka_error_code(err) == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT) {
         rd_kafka_error_destroy(err);
-        return error_set(e, ERR_INVALID,
-                         "the broker's transaction.max.timeout.ms is below this client's transaction.timeout.ms (%s); "
-                         "lower the latter "
-                         "in kafka{} or raise the former",
-                         conf_kafka_get(cp->config, "transaction.timeout.ms", "10000"));
+        return error_set(
+            e, ERR_INVALID,
+            "the broker's transaction.max.timeout.ms is below this client's transaction.timeout.ms (%lld); "
+            "lower the latter in kafka{} (it has to be longer than commit_interval) or raise the former",
+            (long long)conf_kafka_transaction_ms(cp->config));
     }
     if (err && rd_kafka_error_is_retriable(err)) {
         error_set(e, ERR_AGAIN, "the brokers did not start transactions: %s", rd_kafka_error_string(err));
@@ -178,12 +181,17 @@ static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char
     return rc;
 }
 
-int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
-                       store_t *store, changelog_found_t *found, error_t *e) {
+/* What writing says of a transaction that can only be aborted is not why. */
+static int look_why(checkpoint_t *cp, int rc, error_t *e) {
+    return rc == ERR_ABORTED && cp->in_transaction && sink_kafka_refusal(cp->sink, e) ? ERR_INVALID : rc;
+}
+
+/* A barrier of its own, written and read. */
+static int read_to_barrier(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
+                           changelog_reader_t *reader, error_t *e) {
     char mark[80];
-    mono_t from = clock_mono(&clock_system);
     int len = snprintf(mark, sizeof mark, "%d/%lld/%lld", (int)getpid(), (long long)clock_wall(&clock_system).ms,
-                       (long long)from.ns);
+                       (long long)clock_mono(&clock_system).ns);
     slice_t barrier = {mark, (size_t)len};
     int rc = begin(cp, e);
     if (rc == 0)
@@ -194,13 +202,52 @@ int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n
         rc = finish(cp, committed, n, topics, e);
     if (rc == 0)
         rc = FAILPOINT("barrier-committed", e);
-    if (rc == 0)
-        rc = changelog_restore(cp->config, cp->ctx, cp->topic, cp->task, barrier, store, found, e);
-    if (rc == 0 && found->meta.present)
-        log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms",
-                store_count(store), (unsigned long long)found->entries,
-                (long long)mono_diff_ms(clock_mono(&clock_system), from));
-    return rc;
+    return rc ? look_why(cp, rc, e) : changelog_reader_finish(reader, barrier, e);
+}
+
+/* Without transactions entries may be newer than the meta record. */
+static int is_whole(const checkpoint_t *cp, const store_t *store, const changelog_found_t *found) {
+    return !cp->transactional || !found->meta.present || store_count(store) == found->meta.entries;
+}
+
+static int not_whole(const checkpoint_t *cp, const store_t *store, const changelog_found_t *found, error_t *e) {
+    return error_set(
+        e, ERR_INVALID,
+        "topic \"%s\" has %zu entries of state in partition %d, but %llu were committed: it lost some. Its "
+        "cleanup.policy has to be compact, and nothing else. To start over from the beginning: stop all "
+        "members, kafka-consumer-groups --group %s --delete, delete the topic, start again",
+        cp->topic, store_count(store), cp->task, (unsigned long long)found->meta.entries, cp->config->group_id);
+}
+
+int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
+                       changelog_reader_t **reader, store_t **store, changelog_found_t *found, error_t *e) {
+    mono_t from = clock_mono(&clock_system);
+    uint64_t before = *reader ? changelog_reader_records(*reader) : 0;
+    for (int again = *reader != NULL;; again = 0) {
+        int rc = *reader ? 0 : changelog_reader_open(reader, cp->config, cp->ctx, cp->task, NULL, e);
+        if (rc == 0)
+            rc = read_to_barrier(cp, committed, n, topics, *reader, e);
+        if (rc)
+            return rc;
+        uint64_t records = changelog_reader_records(*reader) - before;
+        *store = changelog_reader_take(*reader, found);
+        changelog_reader_close(*reader);
+        *reader = NULL;
+        if (is_whole(cp, *store, found)) {
+            if (found->meta.present)
+                log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms",
+                        store_count(*store), (unsigned long long)records,
+                        (long long)mono_diff_ms(clock_mono(&clock_system), from));
+            return 0;
+        }
+        rc = not_whole(cp, *store, found, e);
+        store_free(*store);
+        *store = NULL;
+        changelog_found_fini(found);
+        if (!again)
+            return rc;
+        before = 0;
+    }
 }
 
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
@@ -209,7 +256,9 @@ int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
     int rc = begin(cp, e);
     if (rc == 0)
         rc = sink_write(cp->sink, o, e);
-    return rc ? rc : FAILPOINT("output-written", e);
+    if (rc == 0)
+        rc = FAILPOINT("output-written", e);
+    return look_why(cp, rc, e);
 }
 
 typedef struct dirty_ctx {
@@ -222,22 +271,43 @@ static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
     return changelog_put_entry(d->cp->sink, d->cp->topic, d->cp->task, space, key, value, d->e);
 }
 
-static int put_meta(checkpoint_t *cp, const task_t *task, const position_t *at, uint32_t n, error_t *e) {
+static void take_meta(task_t *task, const position_t *at, uint32_t n, changelog_meta_t *m) {
     const char *const *topics = task_topics(task);
-    changelog_meta_t m = {
-        .present = 1,
-        .n = n,
-        .at = mem_alloc((n + 1) * sizeof *m.at),
-    };
-    buf_add_str(&m.version, task_plan(task)->version);
+    *m = (changelog_meta_t){.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m->at)};
+    m->entries = store_count(task_store(task));
+    buf_add_str(&m->version, task_plan(task)->version);
     for (uint32_t i = 0; i < n; i++)
-        m.at[i] = (changelog_position_t){(char *)(uintptr_t)topics[at[i].topic], at[i].partition, at[i].offset};
-    task_save_meta(task, &m.task);
-    int rc = changelog_put_meta(cp->sink, cp->topic, cp->task, &m, e);
-    buf_fini(&m.task);
-    buf_fini(&m.version);
-    mem_free(m.at);
+        m->at[i] = (changelog_position_t){mem_strdup(topics[at[i].topic]), at[i].partition, at[i].offset};
+    task_save_meta(task, &m->task);
+}
+
+static int put_meta(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
+    changelog_found_t found = {0};
+    take_meta(task, at, n, &found.meta);
+    int rc = changelog_put_meta(cp->sink, cp->topic, cp->task, &found.meta, e);
+    changelog_found_fini(&found);
     return rc;
+}
+
+int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
+                     int64_t *offset, error_t *e) {
+    int64_t low;
+    const rule_texts_t *texts;
+    const char *v;
+    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(sink_kafka_client(cp->sink), cp->topic, cp->task, &low,
+                                                               offset, CHECKPOINT_ASK_MS);
+    *found = (changelog_found_t){0};
+    if (err)
+        return error_set(e, ERR_AGAIN, "cannot ask for the end of %s/%d: %s", cp->topic, cp->task,
+                         rd_kafka_err2str(err));
+    take_meta(task, at, n, &found->meta);
+    for (uint32_t i = 0; (v = task_version(task, i, &texts)); i++) {
+        mem_grow(&found->texts, &found->cap_texts, found->n_texts + 1, sizeof *found->texts);
+        changelog_texts_t *t = &found->texts[found->n_texts++];
+        *t = (changelog_texts_t){.version = mem_strdup(v)};
+        texts_save(texts, &t->bytes);
+    }
+    return 0;
 }
 
 static int is_written(const checkpoint_t *cp, const char *version) {
@@ -426,7 +496,7 @@ int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint
     mono_t from = clock_mono(&clock_system);
     int rc = cp->transactional ? commit_transaction(cp, task, at, n, e) : start_plain(cp, task, at, n, e);
     if (rc)
-        return rc;
+        return look_why(cp, rc, e);
     note_texts(cp, task);
     task_commit(task);
     cp->begun = from;

@@ -7,7 +7,7 @@
  * indefinite is not repaired here: the caller throws the checkpoint away, opens a new one and restores. One thread. */
 #ifndef ANANAS_CHECKPOINT_H
 #define ANANAS_CHECKPOINT_H
-#include "changelog.h"
+#include "changelog_reader.h"
 #include "member_kafka.h"
 #include "source_kafka.h"
 #include "task.h"
@@ -18,9 +18,10 @@ typedef struct checkpoint checkpoint_t;
 int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx, member_t *member, int32_t task,
                     error_t *e);
 void checkpoint_close(checkpoint_t *cp); /* an open transaction is left to be aborted */
-/* Fences whoever ran this task before, and reads its state into the store. committed: the group's offsets. */
+/* Fences whoever ran this task before, and reads its state to the end. committed: the group's offsets. The reader may have
+ * read a part of it before; when what it has is not what was committed it reads all of it again. */
 int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
-                       store_t *store, changelog_found_t *found, error_t *e);
+                       changelog_reader_t **reader, store_t **store, changelog_found_t *found, error_t *e);
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
 /* Everything written, the task's changes and these positions become definite: exactly once, by the time this returns; at
  * least once, as checkpoint_turn goes on (what the last commit left to do is waited for). ERR_ABORTED: nothing of it did,
@@ -32,6 +33,9 @@ int checkpoint_busy(const checkpoint_t *cp);
 int checkpoint_turn(checkpoint_t *cp, int wait_ms, error_t *e);
 /* Until nothing is under way. */
 int checkpoint_finish(checkpoint_t *cp, error_t *e);
+/* After a commit: what a reader of the changelog would have found up to *offset. */
+int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
+                     int64_t *offset, error_t *e);
 /* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
 void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);

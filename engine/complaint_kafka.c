@@ -139,3 +139,24 @@ void complaint_last(complaints_t *c, char out[COMPLAINT_SIZE]) {
         snprintf(out, COMPLAINT_SIZE, ". %.*s", COMPLAINT_SIZE - 3, c->reason);
     leave(c);
 }
+
+void complaint_refuse(complaints_t *c, const char *text) {
+    const char *thread_end = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
+    const char *broker_end = strstr(text, ": Failed to add ");
+    if (thread_end)
+        text = thread_end + 3;
+    if (broker_end)
+        text = broker_end + 2;
+    if (!enter(c))
+        return;
+    snprintf(c->refused, sizeof c->refused, "%s", text);
+    leave(c);
+}
+
+void complaint_refused(complaints_t *c, char out[COMPLAINT_SIZE]) {
+    out[0] = 0;
+    if (!enter(c))
+        return;
+    memcpy(out, c->refused, COMPLAINT_SIZE);
+    leave(c);
+}

@@ -21,8 +21,9 @@ typedef struct complaints { /* all zero at first */
         int64_t said_ms; /* wall clock; 0: this place is free */
         uint64_t more;   /* times since */
     } at[COMPLAINT_KINDS];
-    char reason[COMPLAINT_SIZE]; /* of the last connection that failed, explained; "": none */
-    char said[COMPLAINT_SIZE];   /* the reason that was said last */
+    char reason[COMPLAINT_SIZE];  /* of the last connection that failed, explained; "": none */
+    char said[COMPLAINT_SIZE];    /* the reason that was said last */
+    char refused[COMPLAINT_SIZE]; /* what a transaction could not take up last */
 } complaints_t;
 
 /* A failed connection, as librdkafka logs it: remembered, said when no broker is left. */
@@ -32,4 +33,7 @@ void complaint_say(complaints_t *c, log_t *log, int code, const char *reason);
 void complaint_explain(const char *reason, char out[COMPLAINT_SIZE]);
 /* ". REASON" of the last connection that failed, to end an error's text; "" where none did. */
 void complaint_last(complaints_t *c, char out[COMPLAINT_SIZE]);
+/* What a transaction could not take up, as librdkafka logs it, and that again: it names the topic, which errors do not. */
+void complaint_refuse(complaints_t *c, const char *text);
+void complaint_refused(complaints_t *c, char out[COMPLAINT_SIZE]);
 #endif

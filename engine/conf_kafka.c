@@ -1,7 +1,10 @@
 #include "conf_kafka.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "clock.h"
 #include "mem.h"
@@ -10,6 +13,8 @@ typedef struct setting {
     const char *name, *value;
     unsigned roles;
 } setting_t;
+
+#define TRANSACTION_MS 10000
 
 #define MEMBER (1u << KAFKA_MEMBER)
 #define READER (1u << KAFKA_READER)
@@ -37,7 +42,6 @@ static const setting_t defaults[] = {
     {"batch.num.messages", "50000", PRODUCER},
     {"queue.buffering.max.messages", "2000000", PRODUCER},
     {"queue.buffering.max.kbytes", "65536", PRODUCER},
-    {"transaction.timeout.ms", "10000", PRODUCER},
 };
 
 /* What the guarantees rest on. */
@@ -106,6 +110,8 @@ static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char 
     log_say(ctx->log, LOG_DEBUG, "kafka", "%s: %s", fac, text);
     if (strcmp(fac, "FAIL") == 0)
         complaint_hear(&ctx->complaints, text);
+    if (strcmp(fac, "ADDPARTS") == 0)
+        complaint_refuse(&ctx->complaints, text);
     if (strcmp(fac, "FAIL") == 0 || strcmp(fac, "ERROR") == 0) /* errors come through on_error, in words */
         return;
     /* What becomes of a transaction is said once, by the engine. */
@@ -118,6 +124,17 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     (void)rk;
     kafka_context_t *ctx = opaque;
     complaint_say(&ctx->complaints, ctx->log, code, reason);
+}
+
+/* Long enough for the time between two commits, which is how long a transaction is open. */
+int64_t conf_kafka_transaction_ms(const config_t *c) {
+    return conf_kafka_int(c, "transaction.timeout.ms", TRANSACTION_MS + c->commit_interval);
+}
+
+static int set_transaction_timeout(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
+    char ms[32];
+    snprintf(ms, sizeof ms, "%lld", (long long)conf_kafka_transaction_ms(c));
+    return set(conf, "transaction.timeout.ms", ms, 0, e);
 }
 
 /* Kafka hands the first tasks to the first members by name: with the time of its start in it the oldest stays active,
@@ -146,6 +163,8 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
     if (rc == 0 && role == KAFKA_MEMBER)
         rc = name_member(conf, c, e);
     if (rc == 0 && transactional_id)
+        rc = set_transaction_timeout(conf, c, e);
+    if (rc == 0 && transactional_id)
         rc = set(conf, "transactional.id", transactional_id, 0, e);
     if (rc) {
         rd_kafka_conf_destroy(conf);
@@ -173,4 +192,55 @@ int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transact
     char text[COMPLAINT_SIZE];
     complaint_explain(why, text);
     return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", text);
+}
+
+/* ---- the end of a client ---- */
+
+#define END_STEP_NS 1000000L
+#define END_STEPS 10000
+
+typedef struct ending {
+    rd_kafka_t *rk;
+    _Atomic int done;
+    _Atomic int owners; /* the last of both frees it */
+} ending_t;
+
+static void ending_drop(ending_t *end) {
+    if (atomic_fetch_sub(&end->owners, 1) == 1)
+        mem_free(end);
+}
+
+static void *end_main(void *arg) {
+    ending_t *end = arg;
+    rd_kafka_destroy(end->rk);
+    atomic_store(&end->done, 1);
+    ending_drop(end);
+    return NULL;
+}
+
+int conf_kafka_end(rd_kafka_t *rk, log_t *log) {
+    pthread_t thread;
+    if (!rk)
+        return 1;
+    ending_t *end = mem_zalloc(sizeof *end);
+    end->rk = rk;
+    atomic_init(&end->owners, 2);
+    if (pthread_create(&thread, NULL, end_main, end)) {
+        mem_free(end);
+        rd_kafka_destroy(rk);
+        return 1;
+    }
+    for (int steps = 0; !atomic_load(&end->done) && steps < END_STEPS; steps++) {
+        struct timespec step = {0, END_STEP_NS};
+        nanosleep(&step, NULL);
+    }
+    int done = atomic_load(&end->done);
+    if (done) {
+        pthread_join(thread, NULL);
+    } else {
+        pthread_detach(thread);
+        log_say(log, LOG_WARN, "kafka", "a client does not end; it is left behind");
+    }
+    ending_drop(end);
+    return done;
 }

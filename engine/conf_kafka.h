@@ -22,6 +22,10 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
                rd_kafka_conf_t **out, error_t *e);
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                       rd_kafka_t **out, error_t *e);
+/* Ends a client. One that does not end in a while (librdkafka may wait for ever for a broker's thread when a topic it used
+ * was deleted) is left behind, and that is said: nobody else must wait with it. 0: it goes on using its opaque. */
+int conf_kafka_end(rd_kafka_t *rk, log_t *log);
 const char *conf_kafka_get(const config_t *c, const char *name, const char *absent);
+int64_t conf_kafka_transaction_ms(const config_t *c); /* transaction.timeout.ms */
 int64_t conf_kafka_int(const config_t *c, const char *name, int64_t absent);
 #endif

@@ -1,5 +1,7 @@
 #include "member_kafka.h"
 
+#include <time.h>
+
 #include "clock.h"
 #include "mem.h"
 #include "topics_kafka.h"
@@ -7,6 +9,7 @@
 #define GONE_ASK_MS 1000
 #define GONE_EVERY_MS 5000
 #define GONE_TIMES 3
+#define GONE_PAUSE_NS 300000000L
 
 struct member {
     rd_kafka_t *rk;
@@ -90,6 +93,14 @@ fail:
     return rc;
 }
 
+static int topic_gone(const member_t *m, error_t *e) {
+    return error_set(e, ERR_INVALID,
+                     "topic \"%s\", which holds the state, was deleted while running. To start over from the "
+                     "beginning: stop all members, "
+                     "kafka-consumer-groups --group %s --delete, start again",
+                     m->topic, m->group);
+}
+
 /* Not every broker knows a topic that was just made: one answer is not enough. */
 static int look_for_topic(member_t *m, error_t *e) {
     mono_t now = clock_mono(&clock_system);
@@ -97,13 +108,18 @@ static int look_for_topic(member_t *m, error_t *e) {
         return 0;
     m->asked_at = now;
     m->gone = topics_partitions(m->rk, m->topic, GONE_ASK_MS, NULL) == 0 ? m->gone + 1 : 0;
-    if (m->gone < GONE_TIMES)
-        return 0;
-    return error_set(e, ERR_INVALID,
-                     "topic \"%s\", which holds the state, was deleted while running. To start over from the "
-                     "beginning: stop all members, "
-                     "kafka-consumer-groups --group %s --delete, start again",
-                     m->topic, m->group);
+    return m->gone < GONE_TIMES ? 0 : topic_gone(m, e);
+}
+
+int member_check_topic(const member_t *m, error_t *e) {
+    for (int i = 0; i < GONE_TIMES; i++) {
+        struct timespec pause = {0, GONE_PAUSE_NS};
+        if (i)
+            nanosleep(&pause, NULL);
+        if (topics_partitions(m->rk, m->topic, GONE_ASK_MS, NULL) != 0)
+            return 0;
+    }
+    return topic_gone(m, e);
 }
 
 int member_poll(member_t *m, error_t *e) {
@@ -115,7 +131,12 @@ int member_poll(member_t *m, error_t *e) {
     if (err == RD_KAFKA_RESP_ERR__FATAL || err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         return error_set(e, ERR_FENCED, "the group refused this member: %s", rd_kafka_err2str(err));
     if (err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
-        return error_set(e, ERR_KAFKA, "may not join the group: %s", rd_kafka_err2str(err));
+        return error_set(e, ERR_INVALID, "cannot join group \"%s\": %s. Allow this client to read the group", m->group,
+                         rd_kafka_err2str(err));
+    if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return error_set(e, ERR_INVALID,
+                         "cannot use topic \"%s\", which holds the state: %s. Allow this client to read and write it",
+                         m->topic, rd_kafka_err2str(err));
     return 0;
 }
 
@@ -124,10 +145,11 @@ void member_close(member_t *m) {
         return;
     void *opaque = rd_kafka_opaque(m->rk);
     rd_kafka_consumer_close(m->rk);
-    rd_kafka_destroy(m->rk);
+    int ended = conf_kafka_end(m->rk, m->log);
     mem_free(m->topic);
     mem_free(m);
-    mem_free(opaque);
+    if (ended)
+        mem_free(opaque);
 }
 
 rd_kafka_t *member_client(member_t *m) { return m->rk; }

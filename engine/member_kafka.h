@@ -19,6 +19,8 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
 /* Serves the protocol; the callbacks run in here. 0, or an error that ends membership. */
 int member_poll(member_t *m, error_t *e);
 void member_close(member_t *m); /* leaves the group */
+/* After a failure: ERR_INVALID where the topic is gone, and with it the state; 0 where it is there or nobody answers. */
+int member_check_topic(const member_t *m, error_t *e);
 rd_kafka_t *member_client(member_t *m);
 /* Fresh group metadata for a transaction; freed with rd_kafka_consumer_group_metadata_destroy. */
 rd_kafka_consumer_group_metadata_t *member_metadata(member_t *m);

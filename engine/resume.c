@@ -26,6 +26,16 @@ int resume_offset(const resume_facts_t *f, int64_t *offset, const char **note, e
     *note = NULL;
     if (f->committed == RESUME_NONE && f->state == RESUME_NONE)
         return first_start(f, offset, note);
+    /* The first commit of all wrote state, but no offsets any more: what it counted was written before. */
+    if (f->committed == RESUME_NONE && f->delivery == DELIVERY_AT_LEAST_ONCE) {
+        if (f->state < f->low || f->state > f->high)
+            return offset_gone(f, f->state, e);
+        *note =
+            "has no committed offset in this group (stopped before the first one, or somebody deleted it); going on "
+            "from where the state was made";
+        *offset = f->state;
+        return 0;
+    }
     if (f->committed == RESUME_NONE)
         return error_set(
             e, ERR_INVALID,

@@ -3,13 +3,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #include "active_kafka.h"
 #include "command.h"
 #include "mem.h"
 #include "outputs_kafka.h"
 #include "reloader.h"
+#include "standby_kafka.h"
 #include "watch.h"
 
 typedef struct run {
@@ -18,9 +18,10 @@ typedef struct run {
     kafka_context_t kafka;
     member_t *member;
     active_t *active; /* while this process owns the task */
-    int owns, failed; /* failed: a commit inside a callback of the group did not succeed */
-    mono_t retry_at;  /* after a failure: not before this */
-    error_t said;     /* why it started again, last time */
+    standby_t *standby;
+    int owns;
+    mono_t retry_at; /* after a failure: not before this */
+    error_t said;    /* why it started again, last time */
     mono_t said_at, fenced_at;
     int fenced; /* how often since fenced_at */
     watch_t *watch;
@@ -32,7 +33,7 @@ typedef struct run {
 #define SAY_AGAIN_MS 30000
 #define FENCED_TIMES 5
 #define FENCED_WITHIN_MS 30000
-#define STANDBY_NS 20000000L
+#define STANDBY_MS 20
 
 /* Signals only set flags; the loop looks at them between two steps. */
 static _Atomic int stop_asked, reload_asked;
@@ -68,9 +69,12 @@ static void on_revoked(void *ctx, int lost) {
     run_t *r = ctx;
     error_t e = {0};
     r->owns = 0;
-    if (r->active && !lost && active_commit(r->active, &e))
+    int failed = r->active && !lost ? active_commit(r->active, &e) : 0;
+    if (failed)
         log_say(r->log, LOG_WARN, "engine",
                 "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
+    else if (r->active && !lost)
+        standby_keep(r->standby, active_keep(r->active));
     log_say(r->log, LOG_INFO, "engine", lost ? "lost the group; what was not committed is dropped" : "handed over");
     active_close(r->active);
     r->active = NULL;
@@ -136,7 +140,8 @@ static int activate(run_t *r, error_t *e) {
                                 .log = r->log,
                                 .kafka = &r->kafka,
                                 .member = r->member,
-                                .observer = r->o->observer};
+                                .observer = r->o->observer,
+                                .warm = standby_reader(r->standby)};
     if (mono_diff_ms(clock_mono(&clock_system), r->retry_at) < 0)
         return 0;
     if (r->o->observer && r->o->observer->restoring)
@@ -164,6 +169,8 @@ static int has_rival(run_t *r, error_t *e) {
 static int recover(run_t *r, int rc, error_t *e) {
     active_close(r->active);
     r->active = NULL;
+    if (rc != ERR_INVALID && r->member && member_check_topic(r->member, e))
+        return ERR_INVALID;
     if (rc == ERR_INVALID || (rc == ERR_FENCED && has_rival(r, e)))
         return ERR_INVALID;
     mono_t now = clock_mono(&clock_system);
@@ -186,8 +193,7 @@ static int turn(run_t *r, error_t *e) {
     if (rc == 0 && r->active) {
         rc = active_turn(r->active, e);
     } else if (rc == 0) {
-        struct timespec nap = {0, STANDBY_NS};
-        nanosleep(&nap, NULL);
+        standby_turn(r->standby, STANDBY_MS);
     }
     if (r->o->observer && r->o->observer->tick)
         r->o->observer->tick(r->o->observer, r->active ? active_task(r->active) : NULL);
@@ -218,6 +224,7 @@ static int open_all(run_t *r, error_t *e) {
         return atomic_load(&stop_asked) ? 0 : rc;
     if (watch_open(&r->watch, o->rules, e))
         log_say(r->log, LOG_WARN, "rules", "%s", e->text);
+    r->standby = standby_new(o->config, &r->kafka, 0);
     r->reloader = reloader_new(o->config, o->rules, r->log, check_outputs, r);
     r->owns = !o->grouped;
     if (!o->grouped)
@@ -237,10 +244,13 @@ int run_engine(const run_options_t *o) {
     int rc = open_all(&r, &e);
     if (rc == 0)
         rc = loop(&r, &e);
+    if (rc) /* before anything is closed: that may take its time */
+        log_say(o->log, LOG_ERROR, "engine", "%s", e.text);
     active_close(r.active);
     r.active = NULL;
     r.owns = 0;
     member_close(r.member);
+    standby_free(r.standby);
     reloader_free(r.reloader);
     watch_close(r.watch);
     buf_fini(&r.texts);
@@ -248,6 +258,5 @@ int run_engine(const run_options_t *o) {
         log_say(o->log, LOG_INFO, "engine", "stopped");
         return EXIT_OK;
     }
-    log_say(o->log, LOG_ERROR, "engine", "%s", e.text);
     return rc <= ERR_INTERNAL ? EXIT_INTERNAL : EXIT_FAULT;
 }

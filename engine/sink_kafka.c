@@ -32,24 +32,36 @@ struct sink_kafka {
 #define SINK_ENVELOPE_BYTES 512 /* what a record costs beside key and value */
 
 /* Trying again would end the same way: somebody has to change the topic, its rights or the rule. */
-static int for_good(rd_kafka_resp_err_t err) {
-    return err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+int sink_kafka_for_good(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
            err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
            err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-static const char *advice(rd_kafka_resp_err_t err) {
+const char *sink_kafka_advice(rd_kafka_resp_err_t err) {
     switch (err) {
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
         return ". Raise max.message.bytes of the topic, or set message.max.bytes in kafka{} to at most that";
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return ". Allow this client to write to it";
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return ". Allow this client to write and describe transactional ids that begin with its group.id";
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED: return ". Allow this client to read the group";
     case RD_KAFKA_RESP_ERR_INVALID_RECORD: return ". Is it compacted, and the rule has no key?";
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
         return ". It was deleted: start again to have it made, or make it by hand";
     default: return "";
     }
+}
+
+int sink_kafka_fatal(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR__FENCED || err == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+                   err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
+               ? ERR_FENCED
+               : ERR_KAFKA;
 }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
@@ -61,8 +73,9 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
-    error_set(&s->failure, for_good(m->err) ? ERR_INVALID : ERR_KAFKA, "topic \"%s\" did not take a record: %s%s",
-              m->rkt ? rd_kafka_topic_name(m->rkt) : "?", rd_kafka_err2str(m->err), advice(m->err));
+    error_set(&s->failure, sink_kafka_for_good(m->err) ? ERR_INVALID : ERR_KAFKA,
+              "topic \"%s\" did not take a record: %s%s", m->rkt ? rd_kafka_topic_name(m->rkt) : "?",
+              rd_kafka_err2str(m->err), sink_kafka_advice(m->err));
 }
 
 static rd_kafka_topic_t *topic_of(sink_kafka_t *s, slice_t name, error_t *e) {
@@ -111,14 +124,15 @@ static int produce(lot_t *lot, rd_kafka_topic_t *t, int32_t partition, slice_t k
             return 0;
         }
         rd_kafka_resp_err_t code = rd_kafka_error_code(err);
-        int fatal = rd_kafka_fatal_error(s->rk, NULL, 0) != 0, aborted = code == RD_KAFKA_RESP_ERR__STATE;
+        rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(s->rk, NULL, 0);
+        int aborted = code == RD_KAFKA_RESP_ERR__STATE;
         int rc = error_set(e,
-                           fatal            ? ERR_FENCED
-                           : aborted        ? ERR_ABORTED
-                           : for_good(code) ? ERR_INVALID
-                                            : ERR_KAFKA,
+                           fatal                       ? sink_kafka_fatal(fatal)
+                           : aborted                   ? ERR_ABORTED
+                           : sink_kafka_for_good(code) ? ERR_INVALID
+                                                       : ERR_KAFKA,
                            "cannot write to topic \"%s\": %s%s", rd_kafka_topic_name(t), rd_kafka_error_string(err),
-                           advice(code));
+                           sink_kafka_advice(code));
         rd_kafka_error_destroy(err);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (headers)
@@ -229,6 +243,22 @@ int sink_kafka_failure(sink_t *base, error_t *e) {
     return code;
 }
 
+/* In the state that only an abort ends, any transactional call gives the reason and does nothing. */
+int sink_kafka_refusal(sink_t *base, error_t *e) {
+    sink_kafka_t *s = (sink_kafka_t *)base;
+    char what[COMPLAINT_SIZE];
+    rd_kafka_error_t *err = rd_kafka_begin_transaction(s->rk);
+    rd_kafka_resp_err_t code = rd_kafka_error_code(err);
+    int refused = err && sink_kafka_for_good(code);
+    complaint_refused(&s->ctx->complaints, what);
+    if (refused)
+        error_set(e, ERR_INVALID, "a transaction was refused: %s%s%s%s", what, *what ? ": " : "",
+                  rd_kafka_error_string(err), sink_kafka_advice(code));
+    if (err)
+        rd_kafka_error_destroy(err);
+    return refused ? ERR_INVALID : 0;
+}
+
 static void kafka_close(sink_t *base) {
     sink_kafka_t *s = (sink_kafka_t *)base;
     for (map_slot_t *slot = map_next(&s->topics, NULL); slot; slot = map_next(&s->topics, slot))
@@ -238,7 +268,7 @@ static void kafka_close(sink_t *base) {
     if (s->rk) {
         rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(s->rk, 100);
-        rd_kafka_destroy(s->rk);
+        conf_kafka_end(s->rk, s->ctx->log);
     }
     mem_free(s);
 }

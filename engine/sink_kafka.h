@@ -24,5 +24,10 @@ uint64_t sink_kafka_open_before(const sink_t *s);
 uint64_t sink_kafka_open_puts(const sink_t *s);
 /* The first delivery that failed for good since the last call; 0: none. */
 int sink_kafka_failure(sink_t *s, error_t *e);
+/* After ERR_ABORTED: ERR_INVALID where the transaction was refused for a reason that somebody has to mend; 0: try again. */
+int sink_kafka_refusal(sink_t *s, error_t *e);
+int sink_kafka_for_good(rd_kafka_resp_err_t err);       /* trying again would end the same way */
+const char *sink_kafka_advice(rd_kafka_resp_err_t err); /* what to do then: ". Allow ..." or "" */
+int sink_kafka_fatal(rd_kafka_resp_err_t err);          /* of a fatal error: ERR_FENCED, or ERR_KAFKA */
 uint64_t sink_kafka_dropped(const sink_t *s);
 #endif

@@ -179,7 +179,10 @@ static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *se
             "%s/%d: offset %lld, where this group stopped, is gone from the broker (expired, or the topic was made "
             "anew). Move the group with kafka-consumer-groups --reset-offsets and start again",
             m->rkt ? rd_kafka_topic_name(m->rkt) : "?", m->partition, p ? (long long)p->at.offset : -1LL);
-    if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    if (m->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return error_set(e, ERR_INVALID, "cannot read %s/%d: %s. Allow this client to read the topic",
+                         m->rkt ? rd_kafka_topic_name(m->rkt) : "?", m->partition, rd_kafka_err2str(m->err));
+    if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         return error_set(e, ERR_KAFKA, "cannot read %s/%d: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "?",
                          m->partition, rd_kafka_err2str(m->err));
     return 0; /* librdkafka tries again and speaks through the error callback */
@@ -424,7 +427,7 @@ static void stop_reading(source_kafka_t *s) {
     parts_free(parts, n);
     if (rk) {
         rd_kafka_consumer_close(rk);
-        rd_kafka_destroy(rk);
+        conf_kafka_end(rk, s->ctx->log);
     }
 }
 
@@ -434,8 +437,7 @@ static void kafka_close(source_t *base) {
     if (s->has_waker)
         pthread_join(s->waker, NULL);
     stop_reading(s);
-    if (s->asker)
-        rd_kafka_destroy(s->asker);
+    conf_kafka_end(s->asker, s->ctx->log);
     if (s->wake_fd >= 0)
         close(s->wake_fd);
     pthread_cond_destroy(&s->asked);

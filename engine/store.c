@@ -366,6 +366,12 @@ void entry_set_tag(store_entry_t *e, void *tag) { e->tag = tag; }
 
 void *entry_tag(const store_entry_t *e) { return e->tag; }
 
+void store_forget_tags(store_t *s) {
+    for (size_t i = 0; i < s->n_spaces; i++)
+        for (store_entry_t *e = space_next(s->spaces[i], NULL); e; e = space_next(s->spaces[i], e))
+            e->tag = NULL;
+}
+
 store_entry_t *space_next(space_t *sp, store_entry_t *after) {
     for (size_t i = after ? slot_of(sp, after) + 1 : 0; i < sp->cap; i++) {
         store_entry_t *e = sp->slots[i].entry;

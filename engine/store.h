@@ -40,6 +40,7 @@ void entry_set(space_t *sp, store_entry_t *e, const void *value, size_t len);
 /* A pointer of the operator's own (an index node); survives nothing: rebuild sets it again. */
 void entry_set_tag(store_entry_t *e, void *tag);
 void *entry_tag(const store_entry_t *e);
+void store_forget_tags(store_t *s); /* their owners are gone */
 
 /* All entries of a space in key order (memcmp, shorter first): a sorted snapshot in *out, mem_alloc'd. Returns the count. */
 size_t space_sorted(space_t *sp, store_entry_t ***out);

@@ -29,6 +29,7 @@ typedef struct task_options {
 /* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
 task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan);
 void task_free(task_t *t);
+store_t *task_close(task_t *t); /* frees all but its state, which is the caller's then */
 
 /* The events of one poll, numbered as ticks. wall: bounds max_ahead. 0, or ERR_INVALID where a source's on_bad_record is
  * "stop" and there was one (*e says which); then the outbox holds what came before. */

@@ -211,9 +211,11 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     return t;
 }
 
-void task_free(task_t *t) {
+void task_free(task_t *t) { store_free(task_close(t)); }
+
+store_t *task_close(task_t *t) {
     if (!t)
-        return;
+        return NULL;
     tables_free(task_rules(t), t->pipelines, t->verdicts);
     mem_free(t->fast);
     mem_free(t->errors);
@@ -228,12 +230,14 @@ void task_free(task_t *t) {
     }
     mem_free(t->sources);
     generation_drop(t->generation);
-    store_free(t->store);
+    store_t *store = t->store;
     intern_free(t->intern);
     arena_fini(&t->arena);
     outbox_fini(&t->outbox);
     mem_free(t->topics);
     mem_free(t);
+    store_forget_tags(store);
+    return store;
 }
 
 void task_set_begin(task_t *t, uint32_t rule, etime_t begin) {

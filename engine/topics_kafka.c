@@ -36,7 +36,7 @@ static rd_kafka_NewTopic_t *new_topic(const topic_want_t *w) {
     rd_kafka_NewTopic_set_config(t, "segment.bytes", "16777216");
     rd_kafka_NewTopic_set_config(t, "segment.ms", "600000");
     rd_kafka_NewTopic_set_config(t, "min.cleanable.dirty.ratio", "0.1");
-    rd_kafka_NewTopic_set_config(t, "delete.retention.ms", "60000");
+    rd_kafka_NewTopic_set_config(t, "delete.retention.ms", "300000"); /* a reader must be through before: see there */
     rd_kafka_NewTopic_set_config(t, "max.message.bytes", "10485760");
     return t;
 }

@@ -234,6 +234,18 @@ local function check_kafka(state, properties)
     end
 end
 
+-- A transaction begins with the first record after a commit and has to last until the next.
+local function check_interval(state, out)
+    for _, property in ipairs(out.kafka) do
+        local limit = property.name == "transaction.timeout.ms" and tonumber(property.value)
+        if limit and out.delivery == "exactly_once" and out.commit_interval and limit < out.commit_interval + 1000 then
+            state.faults:add(state.file, property.line, "kafka: `transaction.timeout.ms` = %s is too short for `commit_interval` (%d ms): the broker " ..
+                "would abort every transaction before it is committed; make it %d or more, or leave it out", property.value, out.commit_interval,
+                out.commit_interval + 1000)
+        end
+    end
+end
+
 local function check_sources(state)
     local sources, places, topics = {}, {}, {}
     for _, given in ipairs(state.sources) do
@@ -286,6 +298,7 @@ function config.finish(state)
     out.budget = out.budget or check.table(defaults, "budget", {}, config.budget)
     out.kafka = kafka_properties(state)
     check_kafka(state, out.kafka)
+    check_interval(state, out)
     out.sources = check_sources(state)
     out.group_id = "ananas"
     for _, property in ipairs(out.kafka) do

@@ -32,6 +32,8 @@ describe("where reading goes on", function()
         { "nothing was read yet when the group committed", { committed = 0 }, 0 },
         { "at least once: killed between state and offsets", { committed = 40, state = 42, has_state = true, delivery = AT_LEAST_ONCE },
             42, "from the state" },
+        { "at least once: killed between the first state and the first offsets", { state = 42, has_state = true, delivery = AT_LEAST_ONCE },
+            42, "from where the state was made" },
     }
     for _, case in ipairs(goes_on) do
         it(case[1], function()
@@ -51,6 +53,8 @@ describe("where reading goes on", function()
         { "at least once: moved forward", { committed = 50, state = 42, has_state = true, delivery = AT_LEAST_ONCE }, "somebody moved", "--to-offset 42" },
         { "the records expired", { low = 60, committed = 42, state = 42, has_state = true }, "has only 60 to 100", "--reset-offsets" },
         { "the topic was made anew", { high = 5, committed = 42, state = 42, has_state = true }, "has only 0 to 5", "made anew" },
+        { "at least once: no offsets, and the records expired", { low = 60, state = 40, has_state = true, delivery = AT_LEAST_ONCE },
+            "has only 60 to 100", "--reset-offsets" },
         { "at least once: the records expired", { low = 60, committed = 40, state = 42, has_state = true, delivery = AT_LEAST_ONCE },
             "stopped at offset 42, but the broker has only 60 to 100", "--reset-offsets" },
     }

@@ -19,7 +19,7 @@ local LAYERS = {
         "leaving" },
     -- edges
     { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
-        "demo_kafka", "load", "headers_kafka", "source_history_kafka" },
+        "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka" },
     -- the way of a record as a whole
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
     -- what drives it
