@@ -30,6 +30,10 @@ function bench.read(path)
     return text
 end
 
+function bench.folder_size(path)
+    return tonumber(process.run({ "du", "-sb", path }).out:match "^%d+") or 0
+end
+
 function bench.exists(path)
     local file = io.open(path, "rb")
     if file then file:close() end

@@ -1,6 +1,8 @@
 -- Bad situations that only a person can mend: each has one outcome and one message that says what to do.
 
+local admin = require "tests.support.kafka_admin"
 local client = require "tests.support.kafka_client"
+local faults = require "tests.support.faults"
 local kafka = require "tests.support.kafka"
 local process = require "tests.support.process"
 local replay = require "tests.support.replay"
@@ -42,7 +44,11 @@ function Case:send(n, partition, pad)
     p:close()
 end
 
-function Case:start() return process.spawn { replay.binary, "run", "-c", self.folder .. "/ananas.lua", cwd = self.folder } end
+-- With failpoints in its environment it is the program that has some.
+function Case:start(environment)
+    local binary = environment and replay.binary:gsub("ananas$", "faults/ananas") or replay.binary
+    return process.spawn { binary, "run", "-c", self.folder .. "/ananas.lua", cwd = self.folder, env = environment }
+end
 
 function Case:outputs(n)
     local found = {}
@@ -82,6 +88,8 @@ local function numbers(n)
     return list
 end
 
+local at_length = faults.long and it or function() end
+
 describe("a bad situation", function()
     it("the changelog was deleted", function()
         local c = case()
@@ -92,7 +100,6 @@ describe("a bad situation", function()
         c:refuses("has no state for it (deleted?)", "kafka-consumer-groups --group " .. c.group .. " --delete")
     end)
 
-    local at_length = os.getenv "ANANAS_FAULTS" == "long" and it or function() end
     at_length("the changelog is deleted while it runs", function()
         local c = case()
         c:send(5)
@@ -106,6 +113,77 @@ describe("a bad situation", function()
         assert.equal(1, status and status.code, engine.err)
         assert.truthy(engine.err:find(c.group .. "-changelog", 1, true), engine.err)
         assert.truthy(engine.err:find "deleted", engine.err)
+    end)
+
+    it("the group was deleted, and with it its offsets; put back to where the state is, it goes on", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        admin.delete_group(c.broker.bootstrap, c.group)
+        c:refuses("no committed offset any more", "--to-offset 5", "delete topic " .. c.group .. "-changelog")
+        client.commit(c.broker.bootstrap, c.group, { [c.input] = { [0] = 5 } })
+        c:send(1)
+        c:run_until(6)
+        assert.same(numbers(6), c:outputs())
+    end)
+
+    it("records were deleted (expired) that were not read yet", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        c:send(10)
+        admin.delete_records(c.broker.bootstrap, c.input, { [0] = 10 })
+        c:refuses("stopped at offset 5, but the broker has only 10 to 15", "--reset-offsets", "delete topic " .. c.group .. "-changelog")
+    end)
+
+    it("the input was deleted and made anew", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        client.delete_topics(c.broker.bootstrap, { c.input })
+        process.eventually(10, function() return not client.topics(c.broker.bootstrap)[c.input] end)
+        client.create_topics(c.broker.bootstrap, { c.input })
+        c:send(2)
+        c:refuses("the changelog holds state up to offset 5", "delete topic " .. c.group .. "-changelog")
+    end)
+
+    it("the rules are broken at a start: the fault is said, nothing runs, and mended it goes on where it was", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        c:send(2)
+        local good = replay.read(c.folder .. "/rules.lua")
+        replay.write(c.folder .. "/rules.lua", good .. '\nrule "broken" { from = "numbrs" }\n')
+        c:refuses("rules.lua:", 'numbrs')
+        assert.same(numbers(5), c:outputs())
+        replay.write(c.folder .. "/rules.lua", good)
+        c:run_until(7)
+        assert.same(numbers(7), c:outputs())
+    end)
+
+    it("a record in the changelog that is not ours", function()
+        local c = case()
+        c:send(2)
+        c:run_until(2)
+        client.produce(c.broker.bootstrap, { { topic = c.group .. "-changelog", partition = 0, key = "hello", value = "world" } })
+        c:refuses("no state of this program", c.group .. "-changelog")
+    end)
+
+    it("entries of the state are gone from the changelog", function()
+        local c = case()
+        c:send(5)
+        c:run_until(5)
+        local lost
+        for _, r in ipairs(client.read(c.broker.bootstrap, { topic = c.group .. "-changelog" })) do
+            if r.key:sub(1, 1) == "e" and r.value then lost = r.key end
+        end
+        client.produce(c.broker.bootstrap, { { topic = c.group .. "-changelog", partition = 0, key = lost } })
+        c:refuses("it lost some", "cleanup.policy", "kafka-consumer-groups --group " .. c.group .. " --delete")
+    end)
+
+    it("commits that are further apart than a transaction may last", function()
+        local c = case { kafka = [[ ["transaction.timeout.ms"] = "5000" ]], settings = [[commit_interval "8s"]] }
+        c:refuses("commit_interval", "transaction.timeout.ms")
     end)
 
     it("an operator rewound the group; moved back to where the state is, it goes on", function()
@@ -137,6 +215,7 @@ describe("a bad situation", function()
         c:send(5)
         local engine = c:start()
         assert(engine:expect("is active", 15))
+        assert.truthy(process.eventually(20, function() return pcall(function() assert(#c:outputs(5) == 5) end) end))
         client.grow_topic(c.broker.bootstrap, c.input, 2)
         process.sleep(0.5)
         c:send(4, 1)
@@ -166,6 +245,77 @@ describe("a bad situation", function()
         client.create_topics(c.broker.bootstrap, { { name = c.out, config = { ["max.message.bytes"] = 2000 } } })
         c:send(2, 0, ("x"):rep(5000))
         c:refuses(c.out, "Message size too large", "Raise max.message.bytes of the topic")
+    end)
+
+    describe("a right is missing:", function()
+        local broker
+        setup(function() broker = kafka.start { settings = admin.AUTHORIZER } end)
+        teardown(function() broker:stop() end)
+
+        it("to write an output topic", function()
+            local c = case { broker = broker }
+            client.create_topics(broker.bootstrap, { { name = c.out } })
+            admin.deny(broker.bootstrap, "topic", c.out, "write")
+            c:send(2)
+            c:refuses(c.out, "authorization failed", "Allow this client to write")
+        end)
+
+        it("to write an output topic, at_least_once", function()
+            local c = case { broker = broker, settings = [[delivery "at_least_once"]] }
+            client.create_topics(broker.bootstrap, { { name = c.out } })
+            admin.deny(broker.bootstrap, "topic", c.out, "write")
+            c:send(2)
+            c:refuses(c.out, "authorization failed", "Allow this client to write")
+        end)
+
+        it("to read the input", function()
+            local c = case { broker = broker }
+            c:send(2)
+            admin.deny(broker.bootstrap, "topic", c.input, "read")
+            c:refuses(c.input, "authorization failed", "Allow this client to read")
+        end)
+
+        it("to join the group", function()
+            local c = case { broker = broker }
+            c:send(2)
+            admin.deny(broker.bootstrap, "group", c.group, "read")
+            c:refuses(c.group, "authorization failed", "Allow this client to read")
+        end)
+    end)
+
+    at_length("records that are being read are deleted under it", function()
+        local c = case()
+        c:send(5)
+        local engine = c:start()
+        assert(engine:expect("is active", 15))
+        process.eventually(20, function() return pcall(function() assert(#c:outputs(5) == 5) end) end)
+        engine:signal "STOP"
+        process.sleep(0.5)   -- until nothing it asked for before is on its way
+        c:send(10)
+        admin.delete_records(c.broker.bootstrap, c.input, { [0] = 10 })
+        engine:signal "CONT"
+        local status = engine:wait(30)
+        assert.equal(1, status and status.code, engine.err)
+        assert.truthy(engine.err:find("the broker has only 10 to 15", 1, true), engine.err)
+    end)
+
+    at_length("a transaction that takes longer than it may: nothing is lost or doubled", function()
+        local c = case { kafka = [[ ["transaction.timeout.ms"] = "5000" ]] }
+        c:send(5)
+        local engine = c:start { ANANAS_FAILPOINT = "entries-written:2:pause" }
+        assert(engine:expect("is active", 15))
+        process.sleep(3)
+        c:send(5)
+        local found = process.eventually(60, function()
+            engine:pump(0)
+            return pcall(function() assert(#c:outputs(10) == 10) end)
+        end, 0.2)
+        assert.truthy(found, engine.err)
+        assert.truthy(engine.err:find("transaction", 1, true), engine.err)
+        engine:signal "KILL"
+        engine:wait(5)
+        c:run_until(10)
+        assert.same(numbers(10), c:outputs())
     end)
 
     it("transaction.max.timeout.ms of the broker is below ours", function()

@@ -102,6 +102,11 @@ local function settings_of(broker, options)
         settings["advertised.listeners"] = settings["advertised.listeners"] .. more
         for name, value in pairs(secure_settings(broker, options.secure.users)) do settings[name] = value end
     end
+    if options.proxied then   -- who asks here is told another port
+        settings["listeners"] = ("%s,PROXIED://127.0.0.1:%d"):format(settings["listeners"], options.proxied.listen)
+        settings["advertised.listeners"] = ("%s,PROXIED://127.0.0.1:%d"):format(settings["advertised.listeners"], options.proxied.tell)
+        settings["listener.security.protocol.map"] = settings["listener.security.protocol.map"] .. ",PROXIED:PLAINTEXT"
+    end
     for name, value in pairs(options.settings or {}) do settings[name] = tostring(value) end
     return settings
 end
@@ -205,8 +210,9 @@ function Broker:stop(options)
 end
 
 -- Options: settings (server.properties, laid over the usual ones), port, heap ("512m"), fast (optimising compiler, for
--- benches), secure = { users = { name = password } }, java (more JVM flags), format (more StorageTool arguments), client (librdkafka properties to reach it with),
--- foreground, wait = false (then call wait_ready yourself).
+-- benches), secure = { users = { name = password } }, java (more JVM flags), format (more StorageTool arguments), client
+-- (librdkafka properties to reach it with), foreground, wait = false (then call wait_ready yourself), proxied = { listen =
+-- port, tell = port } (a second address, which tells its clients to go on at another port of the loopback).
 function kafka.start(options)
     options = options or {}
     local ports = net.free_ports(2)

@@ -201,6 +201,8 @@ local function asker(bootstrap, properties)
     return askers[id]
 end
 
+client.library, client.asker = rd, asker   -- for kafka_admin.lua
+
 -- { topic name = number of partitions }
 function client.topics(bootstrap, properties)
     local metadata = ffi.new "const struct rd_kafka_metadata *[1]"
@@ -303,6 +305,26 @@ function client.offsets(bootstrap, topic, properties)
         all[partition] = { tonumber(low[0]), tonumber(high[0]) }
     end
     return all
+end
+
+-- Partitions in which a transaction is open: what readers of committed records may see ends before the end.
+function client.open_transactions(bootstrap, topic)
+    local ends, open = {}, {}
+    for i, isolation in ipairs { "read_committed", "read_uncommitted" } do
+        local low, high = ffi.new "int64_t[1]", ffi.new "int64_t[1]"
+        local handle = new_handle(CONSUMER, bootstrap, { ["isolation.level"] = isolation, ["group.id"] = "nobody" }, {})
+        ends[i] = {}
+        for partition = 0, client.partitions(bootstrap, topic) - 1 do
+            local code = rd.rd_kafka_query_watermark_offsets(handle, topic, partition, low, high, 10000)
+            check_code("ends of " .. topic, code)
+            ends[i][partition] = tonumber(high[0])
+        end
+        rd.rd_kafka_destroy_flags(handle, DESTROY_NO_CONSUMER_CLOSE)
+    end
+    for partition, stable in pairs(ends[1]) do
+        if stable < ends[2][partition] then open[#open + 1] = partition end
+    end
+    return open
 end
 
 local function partition_list(offsets)

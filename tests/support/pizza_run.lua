@@ -1,5 +1,5 @@
 -- The pizza rules through a real broker: topics of their own, orders from tests/support/orders.py, what must come out by
--- tests/support/pizza_reference.py, and what did come out, as multisets of one-line texts.
+-- tests/support/pizza_reference.py, and what did come out, as multisets of one-line texts and in the order of each key.
 --
 --   local run = pizza_run.new { orders = 20000, seed = 1 }    -- makes topics, writes the orders into them
 --   local engine = run:start()                                -- build/ananas run, a process.lua process
@@ -8,8 +8,10 @@
 --   run:close()
 --
 -- With `portions = true` nothing is written at first: run:write(n) writes the next n orders, run:write() all that is left.
--- `tidy = true` leaves late and bad orders out: what is late depends on when who writes what. Options: delivery, commit_interval, kafka (text of more properties), settings (text of more configuration), broker.
--- run:start(env, "faults") starts the program that has failpoints.
+-- `tidy = true` leaves late and bad orders out: what is late depends on when who writes what. Options: delivery, commit_interval,
+-- kafka (text of more properties), settings (text of more configuration), broker, bootstrap (where the engine looks for it).
+-- run:start(env, "faults") starts the program that has failpoints; run:twin() is another group on the same input, and
+-- run:rules(more, from, to) writes its rules again, changed.
 --
 -- After the orders each partition gets one empty order an hour later, so that every window closes without a flush.
 
@@ -78,28 +80,62 @@ local function text_of(topic, ts, key, value)
     return table.concat({ topic, ("%d"):format(ts), replay.canonical(key), replay.canonical(value) }, "\t")
 end
 
-function M.new(o)
-    local run = setmetatable({ broker = o.broker or kafka.shared(), folder = replay.folder() }, Run)
+-- Numbers that a Lua number cannot hold are told apart by their text.
+local function exact(text) return replay.decode((text:gsub("([:%[,]%s*)(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d+)", '%1"%2"'))) end
+
+-- Adds a text to { count = text -> n, order = topic and key -> texts, in order }.
+local function note(into, text, topic, key)
+    into.count[text] = (into.count[text] or 0) + 1
+    if not key then return end
+    local id = topic .. "\t" .. replay.canonical(key)
+    local list = into.order[id]
+    if not list then
+        list = {}
+        into.order[id] = list
+    end
+    list[#list + 1] = text
+end
+
+-- A group with its folder and names; the input is its own, or that of another run.
+local function deploy(o, topic)
+    local run = setmetatable({ options = o, broker = o.broker or kafka.shared(), folder = replay.folder() }, Run)
     run.prefix = kafka.name(o.name or "pizza") .. "_"
-    run.topic, run.group = run.prefix .. "pizzas", run.prefix .. "group"
-    local rules = replay.read(replay.root .. "/rules/pizza.lua"):gsub('"pizza_stream_out', '"' .. run.prefix .. "pizza_stream_out")
+    run.topic, run.group = topic or run.prefix .. "pizzas", run.prefix .. "group"
     assert(os.execute("mkdir -p " .. replay.quote(run.folder .. "/rules")) == 0)
-    replay.write(run.folder .. "/rules/pizza.lua", rules)
-    replay.write(run.folder .. "/ananas.lua", config:format(run.broker.bootstrap, run.group, o.kafka or "", run.topic,
+    run:rules()
+    replay.write(run.folder .. "/ananas.lua", config:format(o.bootstrap or run.broker.bootstrap, run.group, o.kafka or "", run.topic,
         o.commit_interval or "100ms", o.delivery or "exactly_once", o.settings or ""))
+    return run
+end
+
+-- The shipped rules, with `more` at their end and whatever gsub(from, to) makes of them.
+function Run:rules(more, from, to)
+    local text = replay.read(replay.root .. "/rules/pizza.lua"):gsub('"pizza_stream_out', '"' .. self.prefix .. "pizza_stream_out")
+    if from then
+        local n
+        text, n = text:gsub(from, to)
+        assert(n > 0, "the rules have no " .. from)
+    end
+    replay.write(self.folder .. "/rules/pizza.lua", text .. (more or ""))
+end
+
+-- Another group that reads the same input into topics of its own, undisturbed.
+function Run:twin() return deploy({ name = "twin", broker = self.broker, bootstrap = self.options.bootstrap }, self.topic) end
+
+function M.new(o)
+    local run = deploy(o)
     client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = 3 } })
     make_orders(run, o.orders or 20000, o.seed or "1", o.tidy)
     if not o.portions then run:write() end
-    run.expected = {}
+    run.expected = { count = {}, order = {} }
     for line in io.lines(run.folder .. "/expected.jsonl") do
-        local r = replay.decode(line)
+        local r = exact(line)
         if r.counts then
             run.counts = r.counts
         elseif r.raw then
-            run.expected["dead\t" .. r.raw] = (run.expected["dead\t" .. r.raw] or 0) + 1
+            note(run.expected, "dead\t" .. r.raw)
         else
-            local text = text_of(r.topic, r.ts, r.key, r.value)
-            run.expected[text] = (run.expected[text] or 0) + 1
+            note(run.expected, text_of(r.topic, r.ts, r.key, r.value), r.topic, r.key)
         end
     end
     return run
@@ -138,32 +174,39 @@ local function read(run, topic)
     return client.read(run.broker.bootstrap, { topic = topic, timeout = 30, isolation = "read_committed" })
 end
 
--- Output as it is on the broker now: text -> count.
+-- Output as it is on the broker now.
 function Run:output()
-    local found = {}
+    local found = { count = {}, order = {} }
     for _, topic in ipairs(OUTPUTS) do
         for _, r in ipairs(read(self, self.prefix .. topic)) do
-            local text = text_of(topic, r.timestamp, replay.decode(r.key), replay.decode(r.value))
-            found[text] = (found[text] or 0) + 1
+            local key = exact(r.key)
+            note(found, text_of(topic, r.timestamp, key, exact(r.value)), topic, key)
         end
     end
-    for _, r in ipairs(read(self, self.topic .. ".dead-letters")) do
-        local text = "dead\t" .. r.value
-        found[text] = (found[text] or 0) + 1
-    end
+    for _, r in ipairs(read(self, self.topic .. ".dead-letters")) do note(found, "dead\t" .. r.value) end
     return found
 end
 
--- Lines "-1 text" (missing) and "+1 text" (too many); missing_only leaves the latter out.
+-- Lines "-1 text" (missing) and "+1 text" (too many), and where there are none of these, "order ..." for each key whose
+-- records are all there, but in another order. missing_only leaves the latter two out.
 function Run:differences(missing_only)
     local found, out = self:output(), {}
-    for text, n in pairs(self.expected) do
-        local have = found[text] or 0
+    for text, n in pairs(self.expected.count) do
+        local have = found.count[text] or 0
         if have < n then out[#out + 1] = ("%d  %s"):format(have - n, text) end
     end
-    for text, n in pairs(found) do
-        local want = self.expected[text] or 0
-        if n > want and not missing_only then out[#out + 1] = ("+%d  %s"):format(n - want, text) end
+    if missing_only then return out end
+    for text, n in pairs(found.count) do
+        local want = self.expected.count[text] or 0
+        if n > want then out[#out + 1] = ("+%d  %s"):format(n - want, text) end
+    end
+    for id, texts in pairs(#out == 0 and self.expected.order or {}) do
+        for i, text in ipairs(texts) do
+            if found.order[id][i] ~= text then
+                out[#out + 1] = ("order %s: record %d is %s instead of %s"):format(id, i, tostring(found.order[id][i]), text)
+                break
+            end
+        end
     end
     table.sort(out)
     return out
