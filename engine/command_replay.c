@@ -26,6 +26,18 @@ static int write_stats(const char *path, const replay_t *r, error_t *e) {
     return ok ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
+static void print_profile(const replay_t *r) {
+    uint64_t records = 0;
+    buf_t text = {0};
+    if (!r->profile)
+        return;
+    for (uint32_t i = 0; i < task_n_sources(r->task); i++)
+        records += task_source_stats(r->task, i)->records;
+    profile_write(r->profile, records, &text);
+    fwrite(text.s, 1, text.len, stderr);
+    buf_fini(&text);
+}
+
 static int open_ends(const options_t *o, replay_t *r, error_t *e) {
     const char *output = options_get(o, "output");
     int rc = replay_input_open(o, NULL, r, e);
@@ -42,7 +54,10 @@ int command_replay(const options_t *o, log_t *log) {
         return EXIT_FAULT;
     }
     task_options_t options = {.config = l.config, .log = log, .limits = load_limits(l.config)};
+    if (options_get(o, "profile"))
+        options.profile = profile_new();
     replay_t r = {.config = l.config, .log = log, .since = ETIME_MIN, .flush = !options_get(o, "no-flush")};
+    r.profile = options.profile;
     r.task = task_new(&options, l.script, l.plan);
     l.script = NULL;
     l.plan = NULL;
@@ -56,9 +71,12 @@ int command_replay(const options_t *o, log_t *log) {
     if (r.source && !options_get(o, "from-topic") && source_file_unclaimed(r.source))
         log_say(log, LOG_WARN, "engine", "%llu records are of topics that no source reads",
                 (unsigned long long)source_file_unclaimed(r.source));
+    if (rc == 0)
+        print_profile(&r);
     source_close(r.source);
     sink_close(r.sink);
     task_free(r.task);
+    profile_free(options.profile);
     load_fini(&l);
     return rc ? fail(e.text, rc) : EXIT_OK;
 }

@@ -302,6 +302,7 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     take_prefix(p, s, &rows, fast);
     rows.batch = p->prefix.kept;
     step_cut(s, &rows);
+    profile_lap(s->profile, PROFILE_WHERE, rule->name);
     result_t result, selected, *left = arena_array(s->arena, result_t, p->n_leaving + 1);
     for (size_t i = 0; i < p->n_leaving; i++) {
         leaving_run(&p->leaving[i], s, &rows, o, &left[i]);
@@ -311,6 +312,7 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     operate(p, s, &rows, &result);
     if (p->group)
         drop_cut_windows(s, &result);
+    profile_lap(s->profile, PROFILE_OPERATOR, rule->name);
     select_rows(p, s, &result, &selected);
     if (p->cooldown)
         cooldown_run(p->cooldown, s, in, &selected);
@@ -322,6 +324,7 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     if (p->n_leaving)
         join_leaving(p, s, left, p->n_leaving);
     keep_stop(p, s, in, o, first_out);
+    profile_lap(s->profile, PROFILE_SELECT, rule->name);
     return s->overrun[0] ? ERR_RUNAWAY : 0;
 }
 

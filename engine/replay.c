@@ -77,6 +77,7 @@ int replay_run(replay_t *r, error_t *e) {
             rc = n;
             break;
         }
+        profile_lap(r->profile, PROFILE_INPUT, NULL);
         if (n == 1 && events[0].kind == EVENT_RULES) {
             reload(r, events[0].path);
         } else if (n == 1 && events[0].kind == EVENT_MARK) {
@@ -85,7 +86,9 @@ int replay_run(replay_t *r, error_t *e) {
             rc = task_step(r->task, events, (uint32_t)n, r->now, e);
             int written = write_out(r, e);
             rc = rc ? rc : written;
+            profile_lap(r->profile, PROFILE_WRITE, NULL);
             task_commit(r->task);
+            profile_lap(r->profile, PROFILE_COMMIT, NULL);
         }
         seen += (uint64_t)n;
         source_release(r->source);
@@ -97,6 +100,7 @@ int replay_run(replay_t *r, error_t *e) {
         rc = task_finish(r->task, e);
         rc = rc ? rc : write_out(r, e);
         task_commit(r->task);
+        profile_lap(r->profile, PROFILE_COMMIT, NULL);
     }
     show_progress(r, seen, 1);
     r->seconds = (double)(clock_mono(&clock_system).ns - r->started.ns) / 1e9;

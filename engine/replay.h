@@ -20,6 +20,7 @@ typedef struct replay {
     uint64_t written;      /* out: records written */
     mono_t started, shown; /* progress on a terminal */
     int show_progress;
+    profile_t *profile; /* NULL: nothing is measured */
 } replay_t;
 
 /* 0 or a negative error. */

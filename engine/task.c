@@ -238,11 +238,13 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
     int rc = find_stop(t, &n, e);
     if (rc)
         decode_sources(t, events, n, wall);
+    profile_lap(t->options.profile, PROFILE_DECODE, NULL);
     count_bad_lines(t, events, n);
     count_records(t);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         take_bad(t, &t->sources[i]);
     advance_watermarks(t, events, n);
+    profile_lap(t->options.profile, PROFILE_WATERMARK, NULL);
     run_rules(t);
     outbox_sort(&t->outbox, n);
     return rc;

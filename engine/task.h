@@ -12,6 +12,7 @@
 #define ANANAS_TASK_H
 #include "frame.h"
 #include "merge.h"
+#include "profile.h"
 #include "sink.h"
 #include "source.h"
 #include "watermark.h"
@@ -23,6 +24,7 @@ typedef struct task_options {
     log_t *log;
     script_limits_t limits;      /* for scripts the task opens itself, after a runaway */
     store_t *store;              /* restored state, taken over; NULL: it starts with none */
+    profile_t *profile;          /* outlives the task; NULL: nothing is measured */
     int32_t number, parallelism; /* task 0..parallelism-1; parallelism 0 or 1: nothing is exchanged */
 } task_options_t;
 

@@ -155,6 +155,7 @@ static void tables_make(task_t *t) {
                        .script = t->generation->script,
                        .generation = t->generation,
                        .log = t->options.log,
+                       .profile = t->options.profile,
                        .topics = (const char *const *)t->topics,
                        .since = t->since,
                        .task = &t->report};

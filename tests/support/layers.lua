@@ -6,7 +6,7 @@
 -- From the ground up. A stem is placed by its own name, else by its longest prefix that ends in "_".
 local LAYERS = {
     -- base: knows nothing of records
-    { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "input", "watch",
+    { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "profile", "input", "watch",
         "scripts", "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
