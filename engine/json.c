@@ -158,6 +158,104 @@ int json_string(const char **p, const char *end, slice_t *body, int *escaped) {
     return JSON_OK;
 }
 
+/* --- strings that are scanned and unescaped in one go --- */
+
+#define TEXT_BLOCK 32
+
+static uint32_t special_bytes(const char *p) {
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
+    uint32_t mask = 0;
+    for (int half = 0; half < 2; half++) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * half));
+        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash));
+        special = _mm_or_si128(special, _mm_cmplt_epi8(v, space)); /* signed: bytes from 0x80 are below as well */
+        mask |= (uint32_t)_mm_movemask_epi8(special) << (16 * half);
+    }
+    return mask;
+}
+
+/* Of escapes of two bytes; 0: not one. */
+static const char short_escapes[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
+
+/* What is not plain at *p: one escape or character of more bytes, or an error. */
+static int take_special(const char **p, const char *end, char **out) {
+    const char *s = *p;
+    unsigned char c = (unsigned char)*s;
+    if (c == '\\') {
+        int status = scan_escape(p, end);
+        if (status)
+            return status;
+        *out += json_unescape(s, (size_t)(*p - s), *out);
+        return JSON_OK;
+    }
+    if (c < 0x20)
+        return JSON_CONTROL_CHAR;
+    unsigned n = utf8_sequence(s, end);
+    if (n == 0)
+        return JSON_BAD_UTF8;
+    memcpy(*out, s, n);
+    *p += n;
+    *out += n;
+    return JSON_OK;
+}
+
+/* Plain bytes and short escapes of whole blocks, up to anything else; the value is written no further than *out plus what
+ * is left of the text, since it never gets ahead of it. */
+static void text_blocks(const char **p, const char *end, char **out) {
+    const char *s = *p;
+    char *o = *out;
+    while (end - s >= 2 * TEXT_BLOCK) { /* so that every copy below may be of a whole block */
+        uint32_t special = special_bytes(s);
+        unsigned used = 0;
+        while (special) {
+            unsigned n = (unsigned)__builtin_ctz(special);
+            memcpy(o, s, TEXT_BLOCK);
+            s += n;
+            o += n;
+            char plain = *s == '\\' ? short_escapes[(unsigned char)s[1]] : 0;
+            if (!plain) {
+                *p = s;
+                *out = o;
+                return;
+            }
+            *o++ = plain;
+            s += 2;
+            used += n + 2;
+            special = n + 2 < 32 ? special >> (n + 2) : 0;
+        }
+        if (used >= TEXT_BLOCK) /* the last escape may have ended behind the block */
+            continue;
+        memcpy(o, s, TEXT_BLOCK);
+        s += TEXT_BLOCK - used;
+        o += TEXT_BLOCK - used;
+    }
+    *p = s;
+    *out = o;
+}
+
+int json_text(const char **p, const char *end, char *out, size_t *len) {
+    const char *s = *p + 1;
+    char *o = out;
+    for (;;) {
+        text_blocks(&s, end, &o);
+        if (s >= end)
+            return JSON_CUT_OFF;
+        if (*s == '"')
+            break;
+        if (*s != '\\' && (unsigned char)*s >= 0x20 && (unsigned char)*s < 0x80) {
+            *o++ = *s++; /* near the end of the text */
+            continue;
+        }
+        int status = take_special(&s, end, &o);
+        if (status)
+            return status;
+    }
+    *len = (size_t)(o - out);
+    *p = s + 1;
+    return JSON_OK;
+}
+
 int json_body(const char *body, size_t len, int *escaped) {
     const char *end = body + len;
     *escaped = 0;
@@ -252,6 +350,20 @@ int json_valid(const char *s, size_t len) {
     if (status)
         return status;
     return json_ws(p, end) == end ? JSON_OK : JSON_TRAILING;
+}
+
+const char *json_quote(const char *p, const char *end) {
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+    for (p++; end - p >= 16; p += 16) {
+        __m128i before = _mm_loadu_si128((const __m128i *)(const void *)(p - 1));
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        int mask = _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(before, slash), _mm_cmpeq_epi8(v, quote)));
+        if (mask)
+            return p + __builtin_ctz((unsigned)mask);
+    }
+    while (p < end && (*p != '"' || p[-1] == '\\'))
+        p++;
+    return p < end ? p : end;
 }
 
 int json_iter_open(json_iter_t *it, slice_t text) {

@@ -34,6 +34,9 @@ int json_number(const char **p, const char *end);
 int json_skip(const char **p, const char *end, int depth); /* any value, validated */
 int json_valid(const char *s, size_t len);                 /* exactly one value and white space */
 
+/* The next quote behind p with no backslash right before it, or end: every string begins with such a one. */
+const char *json_quote(const char *p, const char *end);
+
 /* Walks an object or array: json_iter_open at '{' or '[', then json_iter_next until it returns 0 (end); 1: an element;
  * negative: json_status_t. The text must have been validated before (json_valid or the decoder). */
 typedef struct json_iter {
@@ -52,6 +55,8 @@ int json_member(slice_t object, slice_t name, slice_t *value);
 
 /* Unescaped form of a validated string body is never longer than the body. */
 size_t json_unescape(const char *body, size_t len, char *out);
+/* Scans like json_string and unescapes on the way: *p at the opening quote, out has room for the bytes up to end. */
+int json_text(const char **p, const char *end, char *out, size_t *len);
 /* Writes a string with quotes, from UTF-8; invalid UTF-8 (from Lua) becomes U+FFFD. Emoji are written as UTF-8. */
 void json_write_string(buf_t *b, const char *s, size_t len);
 int json_plain(const char *s, size_t len); /* 1: bytes need no escape and are ASCII/UTF-8: body == value */

@@ -52,7 +52,7 @@ struct step { /* one step of the task; made by task.c */
     rule_stats_t *stats; /* of the rule being run */
     uint32_t rule_index; /* likewise, in the plan that runs; a leaving version has it from its successor */
     log_t *log;
-    profile_t *profile; /* NULL: nothing is measured */
+    profile_t *profile;        /* NULL: nothing is measured */
     const char *const *topics; /* names by origin.topic; a NULL ends them */
     etime_t since;             /* windows that began before it are not emitted */
     void *task;

@@ -10,7 +10,7 @@
 typedef struct profile profile_t;
 
 typedef enum {
-    PROFILE_INPUT,     /* reading, lines, envelopes */
+    PROFILE_INPUT, /* reading, lines, envelopes */
     PROFILE_DECODE,
     PROFILE_WATERMARK, /* and what is counted and refused before */
     PROFILE_WHERE,     /* of a rule: its input, unnest and where */

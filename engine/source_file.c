@@ -2,6 +2,7 @@
 
 #include "envelope.h"
 #include "input.h"
+#include "json.h"
 #include "mem.h"
 #include "task.h"
 
@@ -31,6 +32,42 @@ static void know(source_file_t *f, int32_t topic, int32_t partition) {
     f->known[f->n_known++] = (event_t){.kind = EVENT_PARTITION, .record = {.topic = topic, .partition = partition}};
 }
 
+static int begins(const char *p, const char *end, const char *word) {
+    size_t n = strlen(word);
+    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0;
+}
+
+/* Whether a string begins there that could be the name of a member that says where the line belongs. */
+static int names_partition(const char *p, const char *end) {
+    while ((p = json_quote(p, end)) < end)
+        if (begins(p, end, "\"topic\"") || begins(p, end, "\"partition") || begins(p, end, "\"idle\""))
+            return 1;
+    return 0;
+}
+
+/* Whether a line begins as kcat writes them, with a topic and a partition that are known, and says nothing else of either
+ * further on: then it cannot tell of a partition, be the rest of it what it may. */
+static int is_known(const source_file_t *f, slice_t line) {
+    static const char topic[] = "{\"topic\":\"", partition[] = "\",\"partition\":";
+    const char *p = line.s, *end = line.s + line.len;
+    if (line.len < sizeof topic || memcmp(p, topic, sizeof topic - 1) != 0)
+        return 0;
+    p += sizeof topic - 1;
+    const char *quote = memchr(p, '"', (size_t)(end - p));
+    if (!quote || (size_t)(end - quote) < sizeof partition || memcmp(quote, partition, sizeof partition - 1) != 0)
+        return 0;
+    int32_t t = task_topics_find(f->options.topics, (slice_t){p, (size_t)(quote - p)}), number = 0;
+    const char *digits = p = quote + sizeof partition - 1;
+    while (p < end && (unsigned)(*p - '0') < 10 && p - digits < 9)
+        number = number * 10 + (*p++ - '0');
+    if (p == digits || p == end || *p != ',' || names_partition(p, end))
+        return 0;
+    for (size_t i = f->n_known; i-- > 0;)
+        if (f->known[i].record.topic == t && f->known[i].record.partition == number)
+            return 1;
+    return t < 0;
+}
+
 /* Reads the file once for the partitions in it. */
 static int find_partitions(source_file_t *f, error_t *e) {
     input_t *in;
@@ -47,6 +84,8 @@ static int find_partitions(source_file_t *f, error_t *e) {
             arena_reset(&f->arena);
             continue;
         }
+        if (is_known(f, line))
+            continue;
         envelope_t env;
         envelope_parse(line, &f->arena, &env);
         if (env.kind != LINE_RECORD && env.kind != LINE_PARTITIONS && env.kind != LINE_IDLE)
