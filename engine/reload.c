@@ -157,6 +157,27 @@ static void kept(diff_t *d) {
     }
 }
 
+/* Columns that a rule's rows take with them while they wait or are matched; NULL: it holds none. */
+static const names_t *held(const rule_t *r) {
+    return r->match ? &r->match->needs : r->process && r->process->event_order ? &r->process->needs : NULL;
+}
+
+/* Rows were packed with the columns that the old version read. Where the new one reads more, they would show nil. */
+static int lets_go(diff_t *d) {
+    const names_t *old = held(d->a), *new = held(d->b);
+    if (!old || !new || !old->at)
+        return 0;
+    const char *lacks = new->at ? NULL : "columns";
+    for (uint32_t i = 0; new->at &&i < new->n && !lacks; i++)
+        if (names_index(old, new->at[i]) < 0)
+            lacks = new->at[i];
+    if (!lacks)
+        return 0;
+    buf_printf(&d->reason, "%sit begins with the rows from here on, as those held so far lack `%s`, which it reads now",
+               d->reason.len ? "; " : "", lacks);
+    return 1;
+}
+
 static verdict_kind_t judge(diff_t *d) {
     if (strcmp(d->a->version, d->b->version) == 0)
         return VERDICT_UNCHANGED;
@@ -180,15 +201,16 @@ void reload_diff(const plan_t *old, const plan_t *new, verdicts_t *out) {
         int at = plan_rule(old, new->rules[i].name);
         diff_t d = {.old = old, .new = new, .verdicts = out, .a = at < 0 ? NULL : &old->rules[at], .b = &new->rules[i]};
         verdict_kind_t kind = at < 0 ? VERDICT_ADDED : judge(&d);
-        out->at[out->n++] = (verdict_t){kind, at, (int)i, mem_strdup(new->rules[i].name),
-                                        d.reason.len ? buf_take(&d.reason) : mem_strdup("")};
+        int go = (kind == VERDICT_KEPT || kind == VERDICT_REBUILT) && lets_go(&d);
+        out->at[out->n++] = (verdict_t){
+            kind, at, (int)i, go, mem_strdup(new->rules[i].name), d.reason.len ? buf_take(&d.reason) : mem_strdup("")};
         buf_fini(&d.reason);
     }
     uint32_t first_removed = out->n;
     for (uint32_t i = 0; i < old->n_rules; i++)
         if (plan_rule(new, old->rules[i].name) < 0)
             out->at[out->n++] =
-                (verdict_t){VERDICT_REMOVED, (int)i, -1, mem_strdup(old->rules[i].name), mem_strdup("")};
+                (verdict_t){VERDICT_REMOVED, (int)i, -1, 0, mem_strdup(old->rules[i].name), mem_strdup("")};
     qsort(out->at + first_removed, out->n - first_removed, sizeof *out->at, by_name);
 }
 

@@ -20,6 +20,7 @@ typedef enum {
 typedef struct verdict {
     verdict_kind_t kind;
     int old_index, new_index; /* of the plans' rules; -1: not there */
+    int lets_go; /* the new version reads what the rows held so far lack: they are dropped, counted and named */
     char *rule;
     char *reason; /* "window", "where, select", "upstream `x` was reset"; "" where there is nothing to say */
 } verdict_t;

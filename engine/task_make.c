@@ -282,6 +282,24 @@ static void rename_state(task_t *t, const rule_t *old, const rule_t *new) {
     mem_free(from);
 }
 
+/* Rows that wait for their turn or are being matched, with what is known of their matching. */
+static void let_rows_go(task_t *t, const rule_t *rule) {
+    char *prefix = mem_printf("%s/%s/%s", rule->name, rule->state_hash, rule->match ? "match-" : "rows");
+    size_t n = 0;
+    for (space_t *sp = store_next_space(t->store, NULL); sp;) {
+        space_t *next = store_next_space(t->store, sp);
+        if (starts_with(space_name(sp), prefix)) {
+            if (strcmp(space_name(sp) + strlen(prefix), "keys") != 0)
+                n += space_count(sp);
+            store_drop_space(t->store, sp);
+        }
+        sp = next;
+    }
+    mem_free(prefix);
+    if (n)
+        log_say(t->options.log, LOG_WARN, "rules", "rule \"%s\": %zu rows held for it are dropped", rule->name, n);
+}
+
 static size_t open_windows(const pipeline_t *p) {
     size_t n = p->group ? group_open_windows(p->group) : 0;
     for (size_t i = 0; i < p->n_leaving; i++)
@@ -344,6 +362,8 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
     case VERDICT_KEPT:
     case VERDICT_REBUILT:
         rename_state(t, old->rule, rule);
+        if (v->lets_go)
+            let_rows_go(t, rule);
         pipeline_make(t, i, old->begin);
         pipeline_move_leaving(old, p);
         break;

@@ -225,6 +225,41 @@ describe("a reload of a match", function()
     end)
 end)
 
+-- What waits was packed with the columns that the old version read.
+describe("a reload to a version that reads what held rows lack", function()
+    local function match(column)
+        return ([[rule "r" { from = "s", to = "out", match = { pattern = "A UP UP", define = { UP = function(row, m) return (row.%s or 99) > 0 end },
+            measures = { from_ts = function(m) return m.first("A").ts end } } }]]):format(column)
+    end
+    local function row(ts) return { ts = ts, v = 1, w = 1 } end
+
+    it("lets the rows of a match go: it never sees nil in their place, and says so", function()
+        local ran = run(match "v", match "w", rows(row(1), row(2), { watermark = 2 }, row(3), reload, row(4), row(5), row(6), { watermark = 100 }))
+        assert.same({ 4 }, ran:column("out", "from_ts"))
+        says(ran, "r", "rebuilt: conditions; it begins with the rows from here on, as those held so far lack `w`, which it reads now")
+        says(ran, "r", "3 rows held for it are dropped")
+    end)
+
+    it("keeps them where it reads less", function()
+        local less = [[rule "r" { from = "s", to = "out", match = { pattern = "A UP UP",
+            measures = { from_ts = function(m) return m.first("A").ts end } } }]]
+        local ran = run(match "v", less, rows(row(1), row(2), { watermark = 2 }, reload, row(3), row(4), { watermark = 100 }))
+        assert.same({ 1 }, ran:column("out", "from_ts"))
+    end)
+
+    it("lets the rows go that wait for a process in event order, and keeps its state", function()
+        local function counting(column)
+            return ([[rule "r" { from = "s", to = "out", process = { order = "event_time", on_row = function(row, state, emit)
+                state.n = (state.n or 0) + 1 emit { ts = row.ts, n = state.n, x = row.%s } end } }]]):format(column)
+        end
+        local ran = run(counting "v", counting "w", rows(row(1), { watermark = 1 }, row(5), reload, row(6), { watermark = 100 }))
+        assert.same({ 1, 6 }, ran:column("out", "ts"))
+        assert.same({ 1, 2 }, ran:column("out", "n"))
+        assert.same({ 1, 1 }, ran:column("out", "x"))
+        says(ran, "r", "1 rows held for it are dropped")
+    end)
+end)
+
 describe("a reload that resets", function()
     it("gives the reason: another source", function()
         local ran = run(window("r", 'window = tumble "10ms", aggregate = { n = count() }'),

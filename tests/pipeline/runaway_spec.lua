@@ -21,7 +21,7 @@ local cases = {
     ["having of windows"] = [[window = tumble "50ms", group_by = { "n" }, late_to = "late", aggregate = { x = count(), i = max "id" },
         having = function(g) BOMB(g.i >= 61) return g.x > 0 end]],
     ["having of early looks"] = [[window = tumble "50ms", group_by = { "n" }, aggregate = { x = count(), i = max "id" }, early = true,
-        having = function(g) BOMB(g.i >= 61) return g.x > 1 end]],
+        having = function(g) BOMB(g.i >= 61) return g.i == 40 end]],
     ["having with top"] = [[window = tumble "50ms", group_by = { "n" }, aggregate = { x = count(), i = max "id" },
         having = function(g) BOMB(g.i >= 61) return true end, top = { n = 2, by = "x desc" }]],
     ["having of sessions"] = [[window = session { gap = "4ms" }, group_by = { "n" }, aggregate = { x = count(), i = max "id" },
@@ -39,13 +39,13 @@ local cases = {
     ["a select over windows"] = [[window = tumble "50ms", group_by = { "n" }, aggregate = { x = count(), i = max "id" },
         select = { "x", y = function(g) BOMB(g.i >= 61) return g.x end }]],
     ["a condition of match"] = [[match = { partition_by = { "n" }, pattern = "A B", define = {
-        B = function(row, m) BOMB(row.id == 61) return row.id > m.prev().id end }, measures = { b = function(m) return m.last("B").id end } }]],
+        B = function(row, m) BOMB(row.id >= 61) return row.id > m.prev().id end }, measures = { b = function(m) return m.last("B").id end } }]],
     ["a measure of match"] = [[match = { partition_by = { "n" }, pattern = "A B", define = { B = function(row) return row.id % 2 == 1 end },
         measures = { b = function(m) BOMB(m.last("B").id >= 61) return m.last("B").id end } }]],
     ["on_row"] = [[process = { by = { "n" }, on_row = function(row, state, emit)
         state.k = (state.k or 0) + 1 BOMB(row.id == 61) emit { id = row.id, k = state.k } end }]],
     ["on_row in event order"] = [[process = { by = { "n" }, order = "event_time", on_row = function(row, state, emit)
-        state.k = (state.k or 0) + 1 BOMB(row.id == 61) emit { id = row.id, k = state.k } end }]],
+        state.k = (state.k or 0) + 1 BOMB(row.id >= 61) emit { id = row.id, k = state.k } end }]],
     ["on_timer"] = [[process = { by = { "n" }, on_row = function(row, state, emit) state.id = row.id state:wake(20) emit { id = row.id } end,
         on_timer = function(state, time, emit) BOMB(state.id >= 61) emit { timer = state.id } end }]],
     ["a rule behind a cooldown"] = [[where = function(r) BOMB(r.id == 61) return true end, select = { "id", "n" }, key = { "n" }, cooldown = "20ms"]],
