@@ -44,6 +44,22 @@ size_t region_at(const char *s, size_t fixed, uint32_t k) {
     return at;
 }
 
+int blob_holds(slice_t bytes, size_t fixed, uint32_t n_regions) {
+    size_t at = fixed;
+    if (bytes.len < fixed)
+        return 0;
+    for (uint32_t i = 0; i < n_regions; i++) {
+        if (bytes.len - at < BLOB_REGION)
+            return 0;
+        header_t h = header_at(bytes.s, at);
+        at += BLOB_REGION;
+        if (h.len > h.cap || h.cap > bytes.len - at)
+            return 0;
+        at += h.cap;
+    }
+    return at == bytes.len;
+}
+
 slice_t region_bytes(const char *s, size_t at) { return (slice_t){s + at + BLOB_REGION, header_at(s, at).len}; }
 
 /* Small regions get what they ask for (most never change again), large ones half as much again. */

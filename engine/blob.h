@@ -26,6 +26,8 @@ void blob_init(blob_t *b, size_t fixed, uint32_t n_regions);
 #define BLOB_REGION 8 /* bytes of an empty region */
 /* Where region k begins, counting from the end of the fixed part. */
 size_t region_at(const char *s, size_t fixed, uint32_t k);
+/* Do the bytes, from wherever they came, have that fixed part and so many regions and nothing beyond? */
+int blob_holds(slice_t bytes, size_t fixed, uint32_t n_regions);
 slice_t region_bytes(const char *s, size_t at);
 /* Makes room for `more` bytes at the region's end, counts them as used and returns where they go. */
 char *region_extend(blob_t *b, size_t at, size_t more);

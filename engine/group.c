@@ -318,6 +318,21 @@ static int pass_marks(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t
     return status;
 }
 
+/* What was added up elsewhere and came before this tick is over. */
+static int pass_partials(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t tick) {
+    int status = 0;
+    for (; p->partial < p->g->n_partials && p->g->partials[p->partial].tick <= tick && status == 0; p->partial++) {
+        status = pass_marks(p, in, m, p->g->partials[p->partial].tick);
+        if (status == 0)
+            group_merge(p, &p->g->partials[p->partial]);
+    }
+    return status;
+}
+
+static uint32_t partial_tick(const group_pass_t *p) {
+    return p->partial < p->g->n_partials ? p->g->partials[p->partial].tick : UINT32_MAX;
+}
+
 /* The first watermark that fires a window which is open now; looked for again only when that changes. */
 typedef struct firing {
     etime_t end;
@@ -340,14 +355,18 @@ static int walk(group_pass_t *p, const stream_t *in) {
     uint32_t m = 0, row = 0, n = in->batch->n;
     firing_t firing = {.end = ETIME_MIN};
     while (row < n && status == 0) {
-        status = pass_marks(p, in, &m, stream_tick(in, row));
+        status = pass_partials(p, in, &m, stream_tick(in, row));
+        if (status == 0)
+            status = pass_marks(p, in, &m, stream_tick(in, row));
         if (status == 0)
             status = sessions ? group_session_row(p, row) : group_pane_row(p, row);
         row++;
         /* Rows of a window that stays open need no watermark. */
-        if (counting && row < n)
+        if (counting && row < n && partial_tick(p) == UINT32_MAX)
             row = group_pane_count(p, row, firing_tick(p, in, m, &firing));
     }
+    if (status == 0)
+        status = pass_partials(p, in, &m, UINT32_MAX);
     if (status == 0)
         status = pass_marks(p, in, &m, UINT32_MAX);
     group_pane_settle(p);
@@ -385,6 +404,7 @@ int group_run(group_t *g, step_t *s, const stream_t *all, result_t *out) {
         walk(&p, in);
     outcome_decide(&p.outcome, s, &p.sequence, out);
     settle(&p);
+    g->n_partials = 0;
     write_numbers(g, &numbers, p.sequence);
     report_errors(&p);
     return s->overrun[0] ? ERR_RUNAWAY : 0;

@@ -12,6 +12,7 @@
 #ifndef ANANAS_GROUP_H
 #define ANANAS_GROUP_H
 #include "op.h"
+#include "window.h"
 
 typedef struct group group_t;
 
@@ -32,6 +33,22 @@ void group_drop_state(group_t *g, store_t *store); /* nothing may run on it afte
 /* Of a leaving version with sessions: rows of the last run that it did not take. */
 const uint8_t *group_left(const group_t *g);
 etime_t group_last_end(const group_t *g); /* greatest end of a window that is there, fired or not; ETIME_MIN: none */
+
+/* ---- groups that are added up in one place and merged in another: windows but sessions, aggregates that merge ---- */
+
+typedef struct group_partial {
+    uint32_t tick;
+    span_t span;
+    uint64_t last; /* rows of which this is the last window: late with it */
+    slice_t cells; /* the group_by columns as saved cells; of those that come, not looked at */
+    slice_t state; /* complete but for its head, of the same shape on both sides */
+} group_partial_t;
+/* Makes a group that only adds up: what it holds is told window by window, by group key, and forgotten. */
+void group_gather(group_t *g);
+void group_ship(group_t *g, void (*one)(void *ctx, const group_partial_t *p), void *ctx);
+size_t group_gathered(const group_t *g); /* bytes */
+/* What the next run has to merge, in tick order; within a tick before the rows. Borrowed until that run is over. */
+void group_take(group_t *g, const group_partial_t *partials, uint32_t n);
 
 size_t group_open_windows(const group_t *g); /* groups of windows that have not fired */
 etime_t group_next_end(

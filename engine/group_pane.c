@@ -113,6 +113,8 @@ static int add_to_pane(group_pass_t *p, pane_t *pane, uint64_t hash, uint32_t ro
         return 0;
     }
     group_add_row(p, e, row);
+    if (g->gathers)
+        group_count_last(p, e, row);
     uint32_t tick = batch_origin(p->context.rows, row)->tick;
     return pane->fired ? update(p, pane, e, tick) : group_look_early(p, e, tick);
 }

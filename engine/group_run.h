@@ -13,7 +13,7 @@
 /* In front of a group's state; then come the aggregates, and as first region the group's cells as first seen. */
 typedef struct group_head {
     uint32_t flags;
-    uint32_t spare;
+    uint32_t last; /* of a group that only adds up, see group_partial_t */
     span_t span;
 } group_head_t;
 
@@ -45,7 +45,10 @@ struct group {
     uint32_t misses;              /* of this run: rows whose slot was another group's */
     group_slot_t *slots;
     uint32_t n_pending;
-    uint16_t *pending; /* slots that have some */
+    uint16_t *pending;               /* slots that have some */
+    int gathers;                     /* it only adds up */
+    const group_partial_t *partials; /* for this run */
+    uint32_t n_partials;
 };
 
 typedef struct group_pass {
@@ -57,6 +60,7 @@ typedef struct group_pass {
     fate_t *fates;
     etime_t wm;
     uint64_t sequence;
+    uint32_t partial; /* the next to merge */
 } group_pass_t;
 
 /* --- group.c --- */
@@ -100,4 +104,10 @@ int group_session_row(group_pass_t *p, uint32_t row);
 int group_session_watermark(group_pass_t *p, uint32_t tick);
 void group_session_index(group_t *g, store_entry_t *e, const group_head_t *h);
 void group_record_rows(group_pass_t *p);
+
+/* --- group_partial.c --- */
+
+/* Of a group that only adds up: the row went to this window. */
+void group_count_last(group_pass_t *p, store_entry_t *e, uint32_t row);
+void group_merge(group_pass_t *p, const group_partial_t *x);
 #endif

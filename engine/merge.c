@@ -143,6 +143,7 @@ static batch_t *merge_batches(step_t *s, const merge_input_t *in, const batch_t 
 
 void merge_streams(step_t *s, const merge_input_t *in, uint32_t n, valve_t *valve, stream_t *out) {
     out->wm_before = valve->now;
+    out->idle_before = valve->idle;
     merge_marks(s, in, n, valve, out);
     int open = any_open(in, n);
     const batch_t **b = arena_array(s->arena, const batch_t *, n);

@@ -60,6 +60,7 @@ void pipeline_fini(pipeline_t *p) {
     match_free(p->match);
     process_free(p->process);
     cooldown_free(p->cooldown);
+    exchange_free(p->exchange);
     valve_fini(&p->valve);
     mem_free(p->in_extras.at);
     mem_free(p->extras.at);
@@ -286,23 +287,23 @@ static void keep_stop(pipeline_t *p, step_t *s, const stream_t *in, outbox_t *o,
     cut_late(s, o, first_out);
 }
 
-int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o) {
+/* Rows leave for the task that has their key, and those come of which this one has it. Watermarks go on also behind a
+ * stop. */
+static void cross(pipeline_t *p, step_t *s, const batch_t *rows, stream_t *stream) {
+    uint32_t n;
+    stream->batch = (batch_t *)(uintptr_t)rows;
+    exchange_pass(p->exchange, s, stream, p->n_leaving > 0);
+    const group_partial_t *partials = exchange_partials(p->exchange, &n);
+    if (p->group)
+        group_take(p->group, partials, n);
+}
+
+/* From the operator on: `in` and what the rule still sees of it. */
+static void run_downstream(pipeline_t *p, step_t *s, const stream_t *in, stream_t rows, outbox_t *o) {
     const rule_t *rule = p->rule;
-    size_t first_out = o->n;
-    s->stats = &p->stats;
-    s->rule_index = rule->index;
-    s->cut = p->cut;
-    s->stop = p->stop;
-    s->overrun[0] = 0;
     if (p->n_leaving)
         let_go(p, s, in);
     keep_watermark(p, in);
-    stream_t rows = *in;
-    step_cut(s, &rows);
-    take_prefix(p, s, &rows, fast);
-    rows.batch = p->prefix.kept;
-    step_cut(s, &rows);
-    profile_lap(s->profile, PROFILE_WHERE, rule->name);
     result_t result, selected, *left = arena_array(s->arena, result_t, p->n_leaving + 1);
     for (size_t i = 0; i < p->n_leaving; i++) {
         leaving_run(&p->leaving[i], s, &rows, o, &left[i]);
@@ -323,17 +324,44 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     p->out.batch = new_rows(s, &selected);
     if (p->n_leaving)
         join_leaving(p, s, left, p->n_leaving);
-    keep_stop(p, s, in, o, first_out);
-    profile_lap(s->profile, PROFILE_SELECT, rule->name);
+}
+
+int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, outbox_t *o) {
+    size_t first_out = o->n;
+    s->stats = &p->stats;
+    s->rule_index = p->rule->index;
+    s->cut = p->cut;
+    s->stop = p->stop;
+    s->overrun[0] = 0;
+    stream_t all = *in, rows = *in;
+    step_cut(s, &rows);
+    take_prefix(p, s, &rows, fast);
+    rows.batch = p->prefix.kept;
+    step_cut(s, &rows);
+    profile_lap(s->profile, PROFILE_WHERE, p->rule->name);
+    if (p->exchange) {
+        cross(p, s, rows.batch, &all);
+        rows = all;
+        step_cut(s, &rows);
+    }
+    run_downstream(p, s, &all, rows, o);
+    keep_stop(p, s, &all, o, first_out);
+    profile_lap(s->profile, PROFILE_SELECT, p->rule->name);
     return s->overrun[0] ? ERR_RUNAWAY : 0;
 }
 
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
+    stream_t all = *in;
     p->prefix.ready = 0;
     p->cut = 1;
     p->stop = 0;
     p->stats.skipped += in->batch->n;
-    keep_watermark(p, in);
-    p->out = *in;
-    p->out.batch = batch_select(s->arena, in->batch, NULL, 0);
+    if (p->exchange) { /* the watermark goes on, also at the other tasks */
+        all.batch = batch_select(s->arena, in->batch, NULL, 0);
+        exchange_pass(p->exchange, s, &all, 1);
+        p->stats.skipped += all.batch->n;
+    }
+    keep_watermark(p, &all);
+    p->out = all;
+    p->out.batch = batch_select(s->arena, all.batch, NULL, 0);
 }

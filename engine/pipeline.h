@@ -5,6 +5,7 @@
 #ifndef ANANAS_PIPELINE_H
 #define ANANAS_PIPELINE_H
 #include "cooldown.h"
+#include "exchange.h"
 #include "group.h"
 #include "leaving.h"
 #include "match.h"
@@ -31,8 +32,9 @@ typedef struct pipeline {
     match_t *match;
     process_t *process;
     cooldown_t *cooldown;
-    etime_t begin;      /* it took over from another version there; ETIME_MIN: it did not */
-    leaving_t *leaving; /* versions before it whose windows are still open, oldest first */
+    exchange_t *exchange; /* in front of the operator, where several tasks share the work; else NULL */
+    etime_t begin;        /* it took over from another version there; ETIME_MIN: it did not */
+    leaving_t *leaving;   /* versions before it whose windows are still open, oldest first */
     size_t n_leaving, cap_leaving;
     valve_t valve; /* where it reads several inputs */
     rule_stats_t stats;

@@ -19,6 +19,7 @@ typedef struct stream {
     const mark_t *marks;
     uint32_t n_marks;
     etime_t wm_before; /* watermark before tick 0; ETIME_MIN: none yet */
+    int idle_before;
 } stream_t;
 
 static inline uint32_t stream_tick(const stream_t *s, uint32_t row) { return batch_origin(s->batch, row)->tick; }

@@ -12,6 +12,12 @@ static void step_begin(task_t *t) {
     script_symbols(t->generation->script, intern_generation(t->intern));
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         t->sources[i].n_records = 0;
+    if (!t->dispatch)
+        return;
+    dispatch_symbols(t->dispatch, intern_generation(t->intern));
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
+        if (t->pipelines[i].exchange)
+            exchange_begin(t->pipelines[i].exchange);
 }
 
 static int source_has_topic(const source_run_t *s, int32_t topic) {
@@ -120,8 +126,9 @@ static int watermark_event(source_run_t *s, const event_t *ev, uint32_t tick, ui
     watermark_t *w = &s->watermark;
     if (ev->kind == EVENT_WATERMARK)
         return watermark_explicit(w, ev->time);
-    if (ev->kind == EVENT_CLOCK)
-        return s->spec->hold_when_all_idle ? 0 : watermark_clock(w, ev->time);
+    if (ev->kind == EVENT_CLOCK) /* time passes only where all are idle, at every task */
+        return s->spec->hold_when_all_idle || (s->everywhere.n && !s->everywhere.idle) ? 0
+                                                                                       : watermark_clock(w, ev->time);
     if ((ev->kind != EVENT_RECORD && ev->kind != EVENT_PARTITION && ev->kind != EVENT_IDLE) ||
         !source_has_topic(s, ev->record.topic))
         return 0;
@@ -137,12 +144,27 @@ static int watermark_event(source_run_t *s, const event_t *ev, uint32_t tick, ui
 static void advance_watermarks(task_t *t, const event_t *events, uint32_t n) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        mark_t *marks = arena_array(&t->arena, mark_t, n ? n : 1);
-        uint32_t n_marks = 0, good = 0;
-        s->out = (stream_t){.batch = s->decoded.batch, .marks = marks, .wm_before = s->watermark.now};
-        for (uint32_t e = 0; e < n; e++)
-            if (watermark_event(s, &events[e], e, &good))
-                marks[n_marks++] = (mark_t){s->watermark.now, e, (uint32_t)s->watermark.idle};
+        mark_t *marks = arena_array(&t->arena, mark_t, n + t->n_words + 1);
+        uint32_t n_marks = 0, good = 0, word = 0;
+        s->out = (stream_t){
+            .batch = s->decoded.batch, .marks = marks, .wm_before = s->watermark.now, .idle_before = s->watermark.idle};
+        for (uint32_t e = 0; e < n; e++) {
+            uint32_t tick = task_tick(t, e);
+            int was_idle = s->watermark.idle;
+            if (events[e].kind == EVENT_FRAME) {
+                for (; word < t->n_words && t->words[word].event == e; word++)
+                    if (task_hear(t, i, &t->words[word]))
+                        marks[n_marks++] = (mark_t){s->watermark.now, t->words[word].tick, (uint32_t)s->watermark.idle};
+                continue;
+            }
+            int moved = watermark_event(s, &events[e], tick, &good);
+            if (t->dispatch && (moved || was_idle != s->watermark.idle)) {
+                task_follow(t, s);
+                moved = 1;
+            }
+            if (moved)
+                marks[n_marks++] = (mark_t){s->watermark.now, tick, (uint32_t)s->watermark.idle};
+        }
         s->out.n_marks = n_marks;
     }
 }
@@ -239,6 +261,14 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
     if (rc)
         decode_sources(t, events, n, wall);
     profile_lap(t->options.profile, PROFILE_DECODE, NULL);
+    uint32_t n_ticks = n;
+    if (t->dispatch) {
+        error_t torn = {0};
+        int bad = task_read_frames(t, events, n, &n_ticks, rc ? &torn : e);
+        if (bad)
+            return bad;
+        task_renumber(t);
+    }
     count_bad_lines(t, events, n);
     count_records(t);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
@@ -246,7 +276,10 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
     advance_watermarks(t, events, n);
     profile_lap(t->options.profile, PROFILE_WATERMARK, NULL);
     run_rules(t);
-    outbox_sort(&t->outbox, n);
+    outbox_sort(&t->outbox, n_ticks);
+    if (t->dispatch)
+        dispatch_take(t->dispatch, &t->outbox);
+    t->stepped = 1;
     return rc;
 }
 
@@ -258,24 +291,6 @@ int task_finish(task_t *t, error_t *e) {
 void task_since(task_t *t, etime_t since) { t->since = t->step.since = since; }
 
 const outbox_t *task_outbox(const task_t *t) { return &t->outbox; }
-
-/* ---- parallelism ---- */
-
-int task_has_exchanges(const task_t *t) { return t->options.parallelism > 1; }
-
-void task_close_interval(task_t *t) { (void)t; }
-
-int task_unsent(const task_t *t) {
-    (void)t;
-    return 0;
-}
-
-int task_waits(const task_t *t) {
-    (void)t;
-    return 0;
-}
-
-uint32_t task_rounds(const task_t *t) { return task_has_exchanges(t) ? 1 : 0; }
 
 etime_t task_last_end(const task_t *t, slice_t rule) {
     int i = plan_rule_named(task_rules(t), rule);
@@ -294,6 +309,7 @@ void task_commit(task_t *t) { store_commit(t->store); }
 void task_abort(task_t *t) {
     store_abort(t->store);
     task_rebuild(t);
+    task_drop_sent(t);
 }
 
 /* ---- questions ---- */

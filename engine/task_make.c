@@ -35,6 +35,11 @@ static void source_init(task_t *t, source_run_t *s, const source_spec_t *spec) {
     for (uint32_t i = 0; i < spec->n_metadata; i++)
         s->extras.at[i] = spec->metadata[i].name;
     watermark_init(&s->watermark, spec->watermark);
+    if (!t->dispatch)
+        return;
+    s->watermark.idle = 1; /* of no partition, until it is known which ones there are */
+    valve_init(&s->everywhere, dispatch_n(t->dispatch));
+    s->everywhere.holds = 1;
 }
 
 static int reads_source(const rule_t *r, uint32_t source) {
@@ -149,6 +154,8 @@ static void tables_make(task_t *t) {
     t->verdicts = mem_zalloc((n + 1) * sizeof *t->verdicts);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         decoder_make(t, i);
+    if (t->dispatch)
+        placement_make(task_rules(t), &t->placement);
     t->report = (report_t){task_rules(t), &t->outbox, t->errors, t->extras};
     t->step = (step_t){.arena = &t->arena,
                        .store = t->store,
@@ -166,6 +173,8 @@ static void pipeline_make(task_t *t, uint32_t i, etime_t begin) {
     pipeline_t *p = &t->pipelines[i];
     names_t extras = input_extras(t, rule);
     pipeline_init(p, rule, t->store, extras, begin);
+    if (t->dispatch && t->placement.at[i].exchanged)
+        p->exchange = exchange_new(rule, &t->placement.at[i], t->dispatch, begin);
     for (uint32_t k = 0; k < i && !p->twin; k++)
         if (pipeline_begins_alike(task_rules(t), &task_rules(t)->rules[k], rule))
             p->twin = &t->pipelines[k];
@@ -201,6 +210,8 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     t->topics = task_topics_new(o->config);
     while (t->topics[t->n_topics])
         t->n_topics++;
+    if (o->parallelism > 1)
+        t->dispatch = dispatch_new((uint32_t)o->number, (uint32_t)o->parallelism);
     t->sources = mem_zalloc((o->config->n_sources + 1) * sizeof *t->sources);
     for (uint32_t i = 0; i < o->config->n_sources; i++)
         source_init(t, &t->sources[i], &o->config->sources[i]);
@@ -225,11 +236,16 @@ store_t *task_close(task_t *t) {
         source_run_t *s = &t->sources[i];
         decoder_free(s->decoder);
         watermark_fini(&s->watermark);
+        valve_fini(&s->everywhere);
         mem_free(s->topics);
         mem_free(s->extras.at);
         mem_free(s->records);
     }
     mem_free(t->sources);
+    placement_fini(&t->placement);
+    dispatch_free(t->dispatch);
+    mem_free(t->ticks);
+    mem_free(t->words);
     generation_drop(t->generation);
     store_t *store = t->store;
     intern_free(t->intern);
@@ -324,12 +340,11 @@ static void inherit(pipeline_t *p, const pipeline_t *old, int same_text) {
     p->stats = old->stats;
     if (!same_text)
         p->stats.quarantined = 0;
+    if (p->exchange && old->exchange)
+        valve_copy(exchange_valve(p->exchange), exchange_valve(old->exchange));
     if (old->valve.n != p->valve.n)
         return;
-    for (uint32_t i = 0; i < p->valve.n; i++)
-        p->valve.in[i] = old->valve.in[i];
-    p->valve.now = old->valve.now;
-    p->valve.idle = old->valve.idle;
+    valve_copy(&p->valve, &old->valve);
     p->wm = old->wm;
 }
 
@@ -395,7 +410,9 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
     generation_t *old_generation = t->generation;
     pipeline_t *olds = t->pipelines;
     char **old_verdicts = t->verdicts;
+    placement_t old_placement = t->placement;
     verdicts_t v;
+    t->placement = (placement_t){0};
     reload_diff(old_generation->plan, plan, &v);
     mem_free(t->fast);
     mem_free(t->errors);
@@ -412,6 +429,7 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
         say_verdict(t, &v.at[i]);
     }
     tables_free(old_generation->plan, olds, old_verdicts);
+    placement_fini(&old_placement);
     for (uint32_t i = 0; i < plan->n_rules; i++)
         pipeline_rebuild(&t->pipelines[i]);
     generation_drop(old_generation);

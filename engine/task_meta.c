@@ -36,6 +36,8 @@ void task_save_meta(const task_t *t, buf_t *b) {
         save_versions(&t->pipelines[i], b);
     }
     buf_fini(&part);
+    if (t->dispatch)
+        task_save_valves(t, b);
 }
 
 /* Versions of a rule that hand over: where the present one began, and those whose windows are still open. */
@@ -97,7 +99,9 @@ int task_load_meta(task_t *t, reader_t *r) {
         if (valve_load(&p->valve, &part) == 0) /* other inputs than then: it starts anew */
             p->wm = p->valve.now;
     }
-    return r->bad ? ERR_INVALID : 0;
+    if (r->bad)
+        return ERR_INVALID;
+    return t->dispatch ? task_load_valves(t, r) : 0;
 }
 
 /* ---- generations ---- */

@@ -1,9 +1,10 @@
 /* task_parts: the task's body, shared by its three files.
  *
  * task.c takes a step, task_make.c makes a task and carries reloads out, task_meta.c writes and reads what a checkpoint
- * keeps of it beside the store. Nobody else includes this. The task's thread. */
+ * keeps of it beside the store, task_exchange.c reads and writes what tasks tell each other. Nobody else includes this. The task's thread. */
 #ifndef ANANAS_TASK_PARTS_H
 #define ANANAS_TASK_PARTS_H
+#include "dispatch.h"
 #include "generation.h"
 #include "pipeline.h"
 #include "report.h"
@@ -15,6 +16,9 @@ typedef struct source_run {
     decoder_t *decoder;
     names_t extras; /* names of its metadata columns */
     watermark_t watermark;
+    valve_t everywhere;  /* the source's watermark at all tasks, where there are several */
+    parcel_level_t said; /* what they know of ours */
+    int is_said;
     source_stats_t stats;
     record_t *records; /* of this step */
     size_t n_records, cap;
@@ -27,8 +31,22 @@ typedef struct fast_unnest {
     int used;
 } fast_unnest_t;
 
+/* What another task said of a source. */
+typedef struct source_word {
+    uint32_t event, tick, source, from;
+    parcel_level_t level;
+} source_word_t;
+
 struct task {
     task_options_t options;
+    dispatch_t *dispatch; /* NULL: there is one task only */
+    placement_t placement;
+    uint32_t *ticks; /* of this step: the first tick of each event */
+    size_t cap_ticks;
+    source_word_t *words; /* of this step */
+    uint32_t n_words;
+    size_t cap_words;
+    int stepped;              /* since it was made or rolled back */
     generation_t *generation; /* of the rules that run; leaving versions of a rule hold older ones */
     char **topics;            /* sorted by name, NULL-terminated */
     uint32_t n_topics;
@@ -51,6 +69,18 @@ struct task {
 };
 
 
+/* Reads the step's frames and numbers its ticks; *n_ticks of them. 0 or ERR_INVALID. task_exchange.c */
+int task_read_frames(task_t *t, const event_t *events, uint32_t n, uint32_t *n_ticks, error_t *e);
+/* Where events of this step have other ticks than their numbers: what was decoded before that was known is told. */
+void task_renumber(task_t *t);
+/* What another task said, if it was of this source. 1 when ours moved. */
+int task_hear(task_t *t, uint32_t source, const source_word_t *w);
+/* Our own word counts at once. 1 when it moved. */
+int task_follow(task_t *t, source_run_t *s);
+void task_drop_sent(task_t *t);
+void task_save_valves(const task_t *t, buf_t *b);
+int task_load_valves(task_t *t, reader_t *r);
+
 /* Makes the pipeline of a rule again, as one that took over from another version at `begin`. task_make.c */
 void task_set_begin(task_t *t, uint32_t rule, etime_t begin);
 
@@ -59,6 +89,8 @@ generation_t *task_generation(const task_t *t, slice_t version);
 int plan_rule_named(const plan_t *p, slice_t name);
 
 static inline const plan_t *task_rules(const task_t *t) { return t->generation->plan; }
+
+static inline uint32_t task_tick(const task_t *t, uint32_t event) { return t->dispatch ? t->ticks[event] : event; }
 
 generation_options_t task_generation_options(const task_t *t);
 /* The streams of a rule's inputs, their names, and their columns beside records' members. */

@@ -167,9 +167,10 @@ int valve_put(valve_t *v, uint32_t i, etime_t wm, int idle) {
     valve_input_t *in = &v->in[i];
     if (wm > in->wm)
         in->wm = wm;
+    in->heard = 1;
     if (idle)
         in->aligned = 0;
-    else if (in->wm >= v->now)
+    else if (in->wm >= v->now || v->holds)
         in->aligned = 1;
     in->idle = idle;
     int all_idle = 1;
@@ -181,6 +182,19 @@ int valve_put(valve_t *v, uint32_t i, etime_t wm, int idle) {
     if (t > v->now)
         v->now = t;
     return changed;
+}
+
+void valve_copy(valve_t *to, const valve_t *from) {
+    memcpy(to->in, from->in, to->n * sizeof *to->in);
+    to->now = from->now;
+    to->idle = from->idle;
+}
+
+int valve_heard_all(const valve_t *v) {
+    for (uint32_t i = 0; i < v->n; i++)
+        if (!v->in[i].heard)
+            return 0;
+    return 1;
 }
 
 /* ---- into and out of the meta record ---- */
@@ -229,7 +243,7 @@ void valve_save(const valve_t *v, buf_t *b) {
     buf_add_varint(b, v->n);
     for (uint32_t i = 0; i < v->n; i++) {
         buf_add_u64(b, (uint64_t)v->in[i].wm);
-        buf_add_char(b, (char)(v->in[i].idle | v->in[i].aligned << 1));
+        buf_add_char(b, (char)(v->in[i].idle | v->in[i].aligned << 1 | v->in[i].heard << 2));
     }
 }
 
@@ -244,6 +258,7 @@ int valve_load(valve_t *v, reader_t *r) {
         uint8_t flags = read_u8(r);
         v->in[i].idle = flags & 1;
         v->in[i].aligned = flags >> 1 & 1;
+        v->in[i].heard = flags >> 2 & 1;
         v->idle &= v->in[i].idle;
     }
     return r->bad ? ERR_INVALID : 0;

@@ -49,17 +49,21 @@ int watermark_load(watermark_t *w, reader_t *r, const int32_t *remap, uint32_t n
 typedef struct valve_input {
     etime_t wm;
     int idle, aligned;
+    int heard; /* it has said something */
 } valve_input_t;
 typedef struct valve {
     valve_input_t *in;
     uint32_t n;
     etime_t now;
     int idle;
+    int holds; /* an input that returns from idleness counts at once, as a partition of a source does */
 } valve_t;
 void valve_init(valve_t *v, uint32_t n);
 void valve_fini(valve_t *v);
 /* Input i says this; 1 when what the valve gives out changed. */
 int valve_put(valve_t *v, uint32_t i, etime_t wm, int idle);
+int valve_heard_all(const valve_t *v);
+void valve_copy(valve_t *to, const valve_t *from); /* of as many inputs */
 void valve_save(const valve_t *v, buf_t *b);
 int valve_load(valve_t *v, reader_t *r);
 #endif

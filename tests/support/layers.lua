@@ -10,13 +10,13 @@ local LAYERS = {
         "scripts", "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
-        "orders", "source", "sink" },
+        "orders", "source", "sink", "placement", "parcel", "dispatch" },
     -- state, and the door into Lua
     { "store", "blob", "keystate", "rowlog", "distinct", "quantile", "total", "window", "panes", "sessions", "matcher", "script",
         "generation" },
     -- operators
     { "op", "outcome", "emission", "merge", "reorder", "rowpack", "cooldown", "select", "aggregate", "group", "match", "process",
-        "leaving" },
+        "leaving", "exchange" },
     -- edges
     { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
         "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka" },
