@@ -143,7 +143,8 @@ end
 
 -- The next n orders, or all that are left.
 function Run:write(n)
-    local producer = client.producer(self.broker.bootstrap, { ["linger.ms"] = 5 })
+    -- A broker that has just come back may refuse a batch and take the next: order is kept by idempotence only.
+    local producer = client.producer(self.broker.bootstrap, { ["linger.ms"] = 5, ["enable.idempotence"] = true })
     local last = math.min(#self.list, self.written + (n or #self.list))
     for i = self.written + 1, last do producer:send(self.list[i]) end
     self.written = last
