@@ -118,6 +118,9 @@ build/.packages-%: .ci/install
 	@.ci/install $*
 	@touch $@
 
+build/promtool/promtool: .ci/promtool
+	@.ci/promtool
+
 build/kafka/classpath: tests/kafka/pom.xml build/.packages-test
 	@.ci/kafka-jars
 
@@ -126,7 +129,7 @@ demo: $(BINARY)
 	@$(BINARY) demo $(DEMO_ARGS)
 
 ## test: build and run every spec (SPECS="tests/engine" or one file for less, JOBS=n)
-test: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath
+test: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath build/promtool/promtool
 	@ANANAS_OUT=$(OUT) luajit tests/support/run.lua $(SPECS)
 
 ## test-faults: the long crash and rebalance runs on a real broker (SEED=n, SPECS for less)

@@ -501,3 +501,11 @@ int match_run(match_t *x, step_t *s, const stream_t *in, result_t *out) {
     match_output_finish(x->output, out);
     return what == MATCH_DONE ? 0 : ERR_RUNAWAY;
 }
+
+void match_look(match_t *x, match_view_t *out) {
+    etime_t row = reorder_next(x->reorder), attempt = match_parts_next(x->parts);
+    *out = (match_view_t){.waiting = reorder_waiting(x->reorder),
+                          .partitions = match_parts_count(x->parts),
+                          .kept = match_parts_rows(x->parts),
+                          .next = row < attempt ? row : attempt};
+}

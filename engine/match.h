@@ -18,6 +18,14 @@ void match_rebuild(match_t *x);
  * (step_overrun). */
 int match_run(match_t *x, step_t *s, const stream_t *in, result_t *out);
 
+/* For those who watch: rows that wait for their turn, partitions known, rows kept for open attempts, and the watermark
+ * at which something happens next (ETIME_MAX: nothing is due). Between two steps. */
+typedef struct match_view {
+    uint64_t waiting, partitions, kept;
+    etime_t next;
+} match_view_t;
+void match_look(match_t *x, match_view_t *out);
+
 enum { MATCH_DONE = 0, MATCH_CONDITION = 1, MATCH_MEASURE = 2 };
 
 /* A question, repeated in scripts/match.lua. Rows are numbered as in `rows`. */

@@ -275,11 +275,24 @@ void match_part_rest(match_parts_t *ps, match_part_t *p) {
         agenda_add(ps, at, p->entry);
 }
 
+static int is_kept(const appointment_t *a) {
+    const match_part_t *known = entry_tag(a->entry);
+    return (known ? known->deadline : saved_deadline(a->entry)) == a->at;
+}
+
+uint64_t match_parts_count(const match_parts_t *ps) { return space_count(ps->keys); }
+uint64_t match_parts_rows(const match_parts_t *ps) { return space_count(ps->rows); }
+
+etime_t match_parts_next(match_parts_t *ps) {
+    while (ps->n_agenda && !is_kept(&ps->agenda[0]))
+        agenda_take(ps);
+    return ps->n_agenda ? ps->agenda[0].at : ETIME_MAX;
+}
+
 match_part_t *match_part_due(match_parts_t *ps, step_t *s, etime_t watermark) {
     while (ps->n_agenda && ps->agenda[0].at <= watermark) {
         appointment_t a = agenda_take(ps);
-        const match_part_t *known = entry_tag(a.entry);
-        if ((known ? known->deadline : saved_deadline(a.entry)) != a.at)
+        if (!is_kept(&a))
             continue;
         match_part_t *p = part_of_entry(ps, s, a.entry, 0);
         p->deadline = MATCHER_NO_EXPIRY; /* kept; the next one is made by match_part_rest */

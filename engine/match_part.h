@@ -40,6 +40,10 @@ match_part_t *match_part_due(match_parts_t *ps, step_t *s, etime_t watermark);
 /* All partitions, sorted by key, loaded one by one: index from 0; NULL at the end. The first call takes the list. */
 match_part_t *match_part_nth(match_parts_t *ps, step_t *s, size_t index);
 
+uint64_t match_parts_count(const match_parts_t *ps); /* partitions that are known */
+uint64_t match_parts_rows(const match_parts_t *ps);  /* rows kept: those of open attempts, and what prev may reach */
+etime_t match_parts_next(match_parts_t *ps);         /* when the first attempt expires; ETIME_MAX: none does */
+
 /* End of a step: what changed goes to the store, rows nobody needs are freed. */
 void match_parts_settle(match_parts_t *ps);
 #endif

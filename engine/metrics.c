@@ -47,6 +47,7 @@ static const metric_t source_metrics[] = {
     {"ananas_source_idle", "gauge", "1 while all partitions of the source are idle.", source_idle}};
 
 READ(part_records, s->part->records)
+READ(part_bad, s->part->bad)
 READ(part_watermark, seconds_or_absent(s->part->watermark))
 READ(part_watermark_lag, behind(s, s->part->watermark))
 READ(part_lag, s->part->lag < 0 ? ABSENT : (double)s->part->lag)
@@ -57,6 +58,7 @@ READ(part_holds, s->source->holder >= 0 && s->part == &s->source->parts[s->sourc
 static const metric_t part_metrics[] = {
     {"ananas_partition_records_total", "counter", "Records with an event time that were read from the partition.",
      part_records},
+    {"ananas_partition_bad_records_total", "counter", "Records of the partition that could not be used.", part_bad},
     {"ananas_partition_watermark_timestamp_seconds", "gauge", "Event time that the partition has reached.",
      part_watermark},
     {"ananas_partition_watermark_lag_seconds", "gauge", "How far the partition's event time is behind the wall clock.",
@@ -82,6 +84,9 @@ READ(rule_windows, s->rule->view.open_windows)
 READ(rule_leaving, s->rule->view.leaving)
 READ(rule_waiting, s->rule->view.waiting)
 READ(rule_keys, s->rule->view.keys)
+READ(rule_kept, s->rule->view.kept)
+READ(rule_time, (double)s->rule->stats.time_ns / 1e9)
+READ(rule_longest, (double)s->rule->stats.longest_ns / 1e9)
 READ(rule_bytes, s->rule->view.state_bytes)
 READ(rule_entries, s->rule->view.state_entries)
 READ(rule_watermark, seconds_or_absent(s->rule->view.watermark))
@@ -103,7 +108,13 @@ static const metric_t rule_metrics[] = {
     {"ananas_rule_open_windows", "gauge", "Groups of windows that have not fired.", rule_windows},
     {"ananas_rule_leaving_versions", "gauge", "Older versions of the rule whose windows are still open.", rule_leaving},
     {"ananas_rule_waiting_rows", "gauge", "Rows that wait for their event time.", rule_waiting},
-    {"ananas_rule_keys", "gauge", "Keys with state or timers.", rule_keys},
+    {"ananas_rule_keys", "gauge", "Keys with state or timers; of match: partitions.", rule_keys},
+    {"ananas_rule_match_rows", "gauge", "Rows kept for matches that are not decided.", rule_kept},
+    {"ananas_rule_time_seconds_total", "counter", "Time that the engine and the rule's functions spent on it.",
+     rule_time},
+    {"ananas_rule_longest_evaluation_seconds", "gauge",
+     "CPU time of the longest evaluation, from 10 ms up; the budget is ananas_evaluation_budget_seconds.",
+     rule_longest},
     {"ananas_rule_state_bytes", "gauge", "Bytes of state that the rule keeps.", rule_bytes},
     {"ananas_rule_state_entries", "gauge", "Entries of state that the rule keeps.", rule_entries},
     {"ananas_rule_watermark_timestamp_seconds", "gauge", "Event time that the rule's input has reached.",
@@ -116,6 +127,7 @@ READ(all_entries, s->all->state_entries)
 READ(all_state_max, s->all->state_max ? (double)s->all->state_max : ABSENT)
 READ(all_script, s->all->script_bytes)
 READ(all_script_max, s->all->script_max)
+READ(all_budget, s->all->budget)
 READ(all_commits, s->all->commits)
 READ(all_rollbacks, s->all->rollbacks)
 READ(all_reload_time, s->all->reload_at.ms ? (double)s->all->reload_at.ms / 1000.0 : ABSENT)
@@ -129,6 +141,8 @@ static const metric_t all_metrics[] = {
     {"ananas_state_limit_bytes", "gauge", "Most bytes of state that there may be (max_state).", all_state_max},
     {"ananas_script_memory_bytes", "gauge", "Memory of the rules' Lua state.", all_script},
     {"ananas_script_memory_limit_bytes", "gauge", "Most memory that it may have.", all_script_max},
+    {"ananas_evaluation_budget_seconds", "gauge", "CPU time after which an evaluation is stopped (budget).",
+     all_budget},
     {"ananas_commits_total", "counter", "Commits of output, state and positions.", all_commits},
     {"ananas_rollbacks_total", "counter", "Times that everything since the last commit was taken back.", all_rollbacks},
     {"ananas_last_reload_timestamp_seconds", "gauge", "When rules were last reloaded, or were to be.", all_reload_time},
@@ -224,12 +238,12 @@ static void write_rules(const snapshot_t *s, buf_t *b) {
     }
 }
 
-static void write_histogram(const char *name, const char *help, const histogram_t *h, buf_t *b) {
+static void write_histogram(const char *name, const char *help, const double *bounds, const histogram_t *h, buf_t *b) {
     uint64_t below = 0;
     write_head(b, name, "histogram", help);
     for (int i = 0; i < SNAPSHOT_BUCKETS; i++) {
         below += h->counts[i];
-        buf_printf(b, "%s_bucket{le=\"%g\"} %llu\n", name, snapshot_bounds[i], (unsigned long long)below);
+        buf_printf(b, "%s_bucket{le=\"%g\"} %llu\n", name, bounds[i], (unsigned long long)below);
     }
     buf_printf(b, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name, (unsigned long long)h->n, name,
                h->sum, name, (unsigned long long)h->n);
@@ -265,11 +279,18 @@ void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b) {
     write_head(b, "ananas_reloads_total", "counter", "Reloads of the rules, by result.");
     buf_printf(b, "ananas_reloads_total{result=\"ok\"} %llu\nananas_reloads_total{result=\"refused\"} %llu\n",
                (unsigned long long)s->reloads_ok, (unsigned long long)s->reloads_failed);
+    write_head(b, "ananas_reload_verdicts_total", "counter", "What reloads did to rules.");
+    for (int i = 0; i < SNAPSHOT_VERDICTS; i++)
+        buf_printf(b, "ananas_reload_verdicts_total{verdict=\"%s\"} %llu\n", snapshot_verdicts[i],
+                   (unsigned long long)s->verdicts[i]);
     write_head(b, "ananas_build_info", "gauge", "Version of the program.");
     buf_printf(b, "ananas_build_info{version=\"%s\",revision=\"%s\"} 1\n", ANANAS_VERSION, ANANAS_REVISION);
-    write_histogram("ananas_commit_duration_seconds", "How long commits took.", &s->commit_time, b);
+    write_histogram("ananas_commit_duration_seconds", "How long commits took.", snapshot_bounds, &s->commit_time, b);
     write_histogram("ananas_step_duration_seconds", "How long the rules took for the records of one poll.",
-                    &s->step_time, b);
+                    snapshot_bounds, &s->step_time, b);
+    write_histogram("ananas_output_delay_seconds",
+                    "From an anomaly's event time to its commit; of at most 8192 anomalies a commit.",
+                    snapshot_delay_bounds, &s->delay, b);
     write_sources(s, b);
     write_rules(s, b);
     write_process(b);

@@ -23,6 +23,8 @@ typedef struct rule_stats {
     uint64_t held_back;       /* by cooldown */
     uint64_t skipped;         /* rows not seen while quarantined */
     uint64_t dropped_windows; /* open windows dropped by a reload */
+    uint64_t time_ns;         /* spent on it, by the monotonic clock; of this process */
+    int64_t longest_ns;       /* CPU time of its longest evaluation, as far as the watchdog saw it */
     int quarantined;
 } rule_stats_t;
 

@@ -31,7 +31,7 @@ typedef struct watch {
     watchdog_areas_t *areas;
     const char *stack;          /* where the run began */
     _Atomic uint64_t condemned; /* the watchdog's: the epoch to be stopped */
-    _Atomic int64_t used_ns;
+    _Atomic int64_t used_ns, longest_ns;
     uint64_t seen;
     int32_t seen_progress;
     int64_t base_ns;
@@ -142,6 +142,13 @@ watchdog_end_t watchdog_run(watchdog_areas_t *areas, int64_t limit_ns, void (*bo
 }
 
 int64_t watchdog_last_ns(void) { return watchdog_self ? atomic_load(&watchdog_self->used_ns) : 0; }
+
+int64_t watchdog_longest_ns(void) {
+    watch_t *w = watchdog_self;
+    if (!w || atomic_load_explicit(&w->longest_ns, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_exchange_explicit(&w->longest_ns, 0, memory_order_relaxed);
+}
 
 volatile int32_t *watchdog_progress(void) { return &watch_of_thread()->progress; }
 
@@ -275,9 +282,11 @@ static int64_t look(watch_t *w, int *active) {
         w->base_ns = cpu;
         return limit > 0 && limit < LOOK_NS ? limit : LOOK_NS;
     }
+    int64_t used = cpu - w->base_ns;
+    if (used > atomic_load_explicit(&w->longest_ns, memory_order_relaxed))
+        atomic_store_explicit(&w->longest_ns, used, memory_order_relaxed);
     if (limit <= 0)
         return LOOK_NS;
-    int64_t used = cpu - w->base_ns;
     if (used < limit)
         return limit - used < LOOK_NS ? limit - used : LOOK_NS;
     atomic_store(&w->used_ns, used);

@@ -35,6 +35,9 @@ watchdog_end_t watchdog_run(watchdog_areas_t *areas, int64_t limit_ns, void (*bo
 watchdog_areas_t *watchdog_inside(void);
 /* CPU time that the run before used, as far as the watchdog saw it; of stopped ones. */
 int64_t watchdog_last_ns(void);
+/* CPU time of the longest evaluation on this thread since this was asked last; what ends between two looks of the watchdog
+ * (10 ms) is not seen. */
+int64_t watchdog_longest_ns(void);
 /* Where the current thread says how far it is; lives as long as the thread. */
 volatile int32_t *watchdog_progress(void);
 /* Ends the run the thread is in, for reasons other than time. Returns only when there is none. */

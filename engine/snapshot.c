@@ -6,9 +6,14 @@
 #include "mem.h"
 
 #define PUBLISH_MS 250
+#define DELAYS_MAX 8192 /* anomalies of one commit whose delay is looked at */
 
 const double snapshot_bounds[SNAPSHOT_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
                                                   0.05,   0.1,   0.25,   0.5,   1,    5};
+
+const double snapshot_delay_bounds[SNAPSHOT_BUCKETS] = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
+const char *const snapshot_verdicts[SNAPSHOT_VERDICTS] = {"unchanged", "added",   "removed", "kept",
+                                                          "handover",  "rebuilt", "reset"};
 
 typedef struct part_track { /* of one input partition */
     char *topic;
@@ -53,12 +58,15 @@ struct publisher {
     int reload_ok;
     wall_t reload_at;
     char *reload_text;
-    histogram_t commit_time, step_time;
+    histogram_t commit_time, step_time, delay;
+    uint64_t verdicts[SNAPSHOT_VERDICTS];
+    etime_t *written; /* event times of anomalies since the last commit */
+    size_t n_written, cap_written;
 };
 
-static void histogram_add(histogram_t *h, double seconds) {
+static void histogram_add(histogram_t *h, const double *bounds, double seconds) {
     int i = 0;
-    while (i < SNAPSHOT_BUCKETS && seconds > snapshot_bounds[i])
+    while (i < SNAPSHOT_BUCKETS && seconds > bounds[i])
         i++;
     h->counts[i]++;
     h->sum += seconds;
@@ -141,6 +149,7 @@ static void take_partition(publisher_t *p, snapshot_t *s, const char *topic, con
                                   .max_time = part->max_time,
                                   .watermark = watermark_of(w, i),
                                   .records = (uint64_t)part->records,
+                                  .bad = (uint64_t)part->bad,
                                   .next = r ? r->next : -1,
                                   .lag = r ? r->lag : -1,
                                   .moved = k->moved};
@@ -241,6 +250,9 @@ static void publish(publisher_t *p, const task_t *t) {
     s->rollbacks = p->rollbacks;
     s->commit_time = p->commit_time;
     s->step_time = p->step_time;
+    s->delay = p->delay;
+    s->budget = (double)p->config->budget_time / 1000.0;
+    memcpy(s->verdicts, p->verdicts, sizeof s->verdicts);
     turn_history(p, s->at);
     if (t)
         take_task(p, s, t);
@@ -277,20 +289,40 @@ static void on_restoring(observer_t *o) {
     enter(p, PHASE_RESTORING, NULL);
 }
 
-static void on_committed(observer_t *o, const task_t *t, int64_t took_ms) {
+static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
     publisher_t *p = (publisher_t *)o;
     (void)t;
-    p->commits++;
-    histogram_add(&p->commit_time, (double)took_ms / 1000.0);
+    for (size_t i = 0; i < out->n && p->n_written < DELAYS_MAX; i++) {
+        if (out->at[i].kind != OUT_ANOMALY || !out->at[i].value.s)
+            continue;
+        mem_grow(&p->written, &p->cap_written, p->n_written + 1, sizeof *p->written);
+        p->written[p->n_written++] = out->at[i].time;
+    }
 }
 
-static void on_dropped(observer_t *o) { ((publisher_t *)o)->rollbacks++; }
+static void on_committed(observer_t *o, const task_t *t, int64_t took_ms) {
+    publisher_t *p = (publisher_t *)o;
+    int64_t now = clock_wall(&clock_system).ms;
+    (void)t;
+    p->commits++;
+    histogram_add(&p->commit_time, snapshot_bounds, (double)took_ms / 1000.0);
+    for (size_t i = 0; i < p->n_written; i++) /* event time may be ahead of the clock */
+        histogram_add(&p->delay, snapshot_delay_bounds,
+                      now > p->written[i] ? (double)(now - p->written[i]) / 1000.0 : 0.0);
+    p->n_written = 0;
+}
+
+static void on_dropped(observer_t *o) {
+    publisher_t *p = (publisher_t *)o;
+    p->rollbacks++;
+    p->n_written = 0;
+}
 
 static void on_stepped(observer_t *o, const task_t *t, uint32_t records, int64_t took_ns) {
     publisher_t *p = (publisher_t *)o;
     (void)t;
     if (records)
-        histogram_add(&p->step_time, (double)took_ns / 1e9);
+        histogram_add(&p->step_time, snapshot_bounds, (double)took_ns / 1e9);
 }
 
 static void on_readings(observer_t *o, const reading_t *at, uint32_t n) {
@@ -300,12 +332,39 @@ static void on_readings(observer_t *o, const reading_t *at, uint32_t n) {
     p->n_readings = n;
 }
 
+static void count_verdict(publisher_t *p, const char *verdict) {
+    size_t len = strcspn(verdict, ":");
+    for (int i = 0; i < SNAPSHOT_VERDICTS; i++)
+        if (strlen(snapshot_verdicts[i]) == len && strncmp(snapshot_verdicts[i], verdict, len) == 0)
+            p->verdicts[i]++;
+}
+
+/* The task has the rules that are; what went with the reload was in the snapshot before. */
+static void count_verdicts(publisher_t *p, const task_t *t) {
+    const plan_t *plan = task_plan(t);
+    rule_view_t view;
+    for (uint32_t i = 0; i < plan->n_rules; i++) {
+        task_view_rule(t, i, &view);
+        if (view.verdict)
+            count_verdict(p, view.verdict);
+    }
+    for (uint32_t i = 0; i < p->newest->n_rules; i++) {
+        uint32_t k = 0;
+        while (k < plan->n_rules && strcmp(plan->rules[k].name, p->newest->rules[i].name) != 0)
+            k++;
+        if (k == plan->n_rules)
+            count_verdict(p, "removed");
+    }
+}
+
 static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text) {
     publisher_t *p = (publisher_t *)o;
     if (ok)
         p->reloads_ok++;
     else
         p->reloads_failed++;
+    if (ok && t)
+        count_verdicts(p, t);
     p->reload_ok = ok;
     p->reload_at = clock_wall(&clock_system);
     mem_free(p->reload_text);
@@ -320,7 +379,8 @@ static int wants_reload(observer_t *o) { return atomic_exchange(&((publisher_t *
 
 publisher_t *publisher_new(const config_t *config, log_t *log) {
     publisher_t *p = mem_zalloc(sizeof *p);
-    p->base = (observer_t){.committed = on_committed,
+    p->base = (observer_t){.wrote = on_wrote,
+                           .committed = on_committed,
                            .dropped = on_dropped,
                            .stepped = on_stepped,
                            .readings = on_readings,
@@ -349,6 +409,7 @@ void publisher_free(publisher_t *p) {
     mem_free(p->held);
     mem_free(p->rules);
     mem_free(p->readings);
+    mem_free(p->written);
     mem_free(p->reload_text);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);

@@ -22,14 +22,18 @@ typedef struct histogram {
     double sum;                            /* seconds */
     uint64_t n;
 } histogram_t;
-extern const double snapshot_bounds[SNAPSHOT_BUCKETS]; /* seconds */
+extern const double snapshot_bounds[SNAPSHOT_BUCKETS];       /* seconds, of what the engine does */
+extern const double snapshot_delay_bounds[SNAPSHOT_BUCKETS]; /* seconds, of how old output is */
+
+#define SNAPSHOT_VERDICTS 7
+extern const char *const snapshot_verdicts[SNAPSHOT_VERDICTS];
 
 typedef struct snapshot_partition {
     const char *topic;
     int32_t partition;
     int idle;
     etime_t max_time, watermark; /* ETIME_MIN: none */
-    uint64_t records;            /* rows of event time seen by this process */
+    uint64_t records, bad;       /* rows of event time seen by this process; records that could not be used */
     int64_t next, lag;           /* -1: not known */
     wall_t moved;                /* its event time last rose, or this process began */
 } snapshot_partition_t;
@@ -69,11 +73,14 @@ typedef struct snapshot {
     uint32_t n_rules;
     uint64_t state_bytes, state_entries, state_max, script_bytes, script_max;
     uint64_t reloads_ok, reloads_failed;
-    int reload_ok;    /* of the last one */
-    wall_t reload_at; /* 0: there was none */
+    uint64_t verdicts[SNAPSHOT_VERDICTS]; /* of all reloads */
+    int reload_ok;                        /* of the last one */
+    wall_t reload_at;                     /* 0: there was none */
     const char *reload_text;
     uint64_t commits, rollbacks;
     histogram_t commit_time, step_time;
+    histogram_t delay; /* from an anomaly's event time to its commit */
+    double budget;     /* seconds of CPU time that an evaluation may take */
 } snapshot_t;
 
 typedef struct publisher publisher_t;

@@ -57,6 +57,7 @@ static void write_partition(const snapshot_partition_t *p, int holds, buf_t *b) 
     flag_member(b, "idle", p->idle);
     flag_member(b, "holds_back", holds);
     count_member(b, "records", p->records);
+    count_member(b, "bad_records", p->bad);
     offset_member(b, "next_offset", p->next);
     offset_member(b, "lag", p->lag);
     time_member(b, "last_advance", p->moved.ms);
@@ -130,6 +131,10 @@ static void say_source(const snapshot_t *s, const snapshot_source_t *src, buf_t 
 static void write_waits(const snapshot_t *s, const snapshot_rule_t *r, buf_t *b) {
     etime_t next = r->view.next;
     int any = 0;
+    if (next == ETIME_MAX && r->view.kept) {
+        text_member(b, "waits_for", "further rows: matches are not decided, and without `within` they have no end");
+        return;
+    }
     if (next == ETIME_MAX) {
         buf_add_str(b, "\"waits_for\":null,");
         return;
@@ -199,6 +204,9 @@ static void write_rule(const snapshot_t *s, const snapshot_rule_t *r, buf_t *b) 
     count_member(b, "leaving_versions", r->view.leaving);
     count_member(b, "waiting_rows", r->view.waiting);
     count_member(b, "keys", r->view.keys);
+    count_member(b, "match_rows", r->view.kept);
+    buf_printf(b, "\"seconds\":%.6f,", (double)r->stats.time_ns / 1e9);
+    buf_printf(b, "\"longest_evaluation_seconds\":%.3f,", (double)r->stats.longest_ns / 1e9);
     count_member(b, "state_bytes", r->view.state_bytes);
     count_member(b, "state_entries", r->view.state_entries);
     time_member(b, "watermark", r->view.watermark);

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "mem.h"
+#include "script_watchdog.h"
 #include "task_parts.h"
 
 /* ---- one step ---- */
@@ -228,7 +229,29 @@ static void say_overrun(task_t *t, const pipeline_t *p) {
             "%s; it is quarantined, with the rules that read it, until its text changes", last->text);
 }
 
+/* After the watermarks: a partition takes part from the tick of its first record on, and not before. */
+static void count_bad(source_run_t *s) {
+    watermark_t *w = &s->watermark;
+    for (uint32_t i = 0; i < s->decoded.n_bad; i++) {
+        const record_t *r = &s->records[s->decoded.bad[i].record];
+        int part = s->decoded.bad[i].is_tombstone ? -1 : watermark_find(w, r->topic, r->partition);
+        if (part >= 0)
+            w->parts[part].bad++;
+    }
+}
+
+/* Where the time goes is for people to see: no result depends on it. */
+static void count_time(pipeline_t *p, mono_t *from) {
+    mono_t now = clock_mono(&clock_system);
+    int64_t longest = watchdog_longest_ns();
+    p->stats.time_ns += (uint64_t)(now.ns - from->ns);
+    if (longest > p->stats.longest_ns)
+        p->stats.longest_ns = longest;
+    *from = now;
+}
+
 static void run_rules(task_t *t) {
+    mono_t from = clock_mono(&clock_system);
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++) {
         pipeline_t *p = &t->pipelines[i];
         stream_t in;
@@ -241,6 +264,7 @@ static void run_rules(task_t *t) {
         else if (pipeline_run(p, &t->step, &in, fast, &t->outbox))
             say_overrun(t, p);
         p->stats.quarantined |= p->cut;
+        count_time(p, &from);
     }
 }
 
@@ -274,6 +298,8 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         take_bad(t, &t->sources[i]);
     advance_watermarks(t, events, n);
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
+        count_bad(&t->sources[i]);
     profile_lap(t->options.profile, PROFILE_WATERMARK, NULL);
     run_rules(t);
     outbox_sort(&t->outbox, n_ticks);

@@ -32,6 +32,14 @@ static void view_operator(const pipeline_t *p, rule_view_t *out) {
     for (size_t i = 0; i < p->n_leaving; i++)
         view_window(p->leaving[i].group, out);
     out->leaving = p->n_leaving;
+    if (p->match) {
+        match_view_t view;
+        match_look(p->match, &view);
+        out->keys = view.partitions;
+        out->waiting = view.waiting;
+        out->kept = view.kept;
+        out->next = view.next;
+    }
     if (p->process) {
         out->keys = process_keys(p->process);
         out->waiting = process_waiting(p->process);

@@ -12,7 +12,8 @@ typedef struct rule_view {
     uint64_t open_windows;     /* groups of windows that have not fired, of all versions */
     uint64_t leaving;          /* versions before this one whose windows are still open */
     uint64_t waiting;          /* rows that wait for their event time */
-    uint64_t keys;             /* keys with state or timers, of process */
+    uint64_t keys;             /* keys with state or timers, of process; partitions, of match */
+    uint64_t kept;             /* rows kept for matches that may still come of them */
     uint64_t state_bytes, state_entries;
     etime_t next;      /* the watermark at which something happens next; ETIME_MAX: nothing is due */
     etime_t next_end;  /* end of the window that fires then; ETIME_MAX: it is no window */

@@ -14,6 +14,7 @@ typedef struct wm_partition {
     etime_t max_time;         /* ETIME_MIN: nothing seen */
     int idle;
     int64_t records; /* seen by this process */
+    int64_t bad;     /* could not be used, likewise; counted by the owner */
 } wm_partition_t;
 
 typedef struct watermark {

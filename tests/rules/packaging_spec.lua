@@ -3,6 +3,7 @@
 
 local ananas = require "tests.support.ananas"
 local process = require "tests.support.process"
+local promtool = require "tests.support.promtool"
 
 local folder, relative
 
@@ -116,7 +117,29 @@ describe("packaging", function()
             end
         end
         assert.is_table(require "dkjson".decode(read "packaging/dashboard.json"))
-        if has "promtool" then run "promtool check rules packaging/alerts.yml && promtool test rules packaging/alerts_test.yml" end
+    end)
+
+    it("alerts fire when they should, by Prometheus' own test", function()
+        if not promtool.is_there() then return pending "promtool is not to be had" end
+        for _, arguments in ipairs { "check rules packaging/alerts.yml", "test rules packaging/alerts_test.yml" } do
+            local r = promtool.run(arguments)
+            assert.equal(0, r.code, r.out .. r.err)
+        end
+    end)
+
+    it("the dashboard's queries are PromQL, by Prometheus' own parser", function()
+        if not promtool.is_there() then return pending "promtool is not to be had" end
+        local rules = { "groups:", "  - name: dashboard", "    rules:" }
+        for _, panel in ipairs(require "dkjson".decode(read "packaging/dashboard.json").panels) do
+            for i, target in ipairs(panel.targets) do
+                rules[#rules + 1] = ("      - record: panel_%d_%d"):format(panel.id, i)
+                rules[#rules + 1] = "        expr: '" .. target.expr:gsub("%$__rate_interval", "1m") .. "'"
+            end
+        end
+        assert.is_true(#rules > 30)
+        write(folder .. "/rules.yml", table.concat(rules, "\n") .. "\n")
+        local r = promtool.run("check rules " .. folder .. "/rules.yml")
+        assert.equal(0, r.code, r.out .. r.err)
     end)
 
     it("the Dockerfile installs what the build asks for", function()
