@@ -27,12 +27,12 @@ static void drop_waiting(active_t *a) {
 
 static void tell_committed(const active_t *a) {
     if (a->o.observer && a->o.observer->committed)
-        a->o.observer->committed(a->o.observer, a->task, checkpoint_last_ms(a->checkpoint));
+        a->o.observer->committed(a->o.observer, a->o.task, checkpoint_last_ms(a->checkpoint));
 }
 
 static void tell_dropped(const active_t *a) {
     if (a->uncommitted && a->o.observer && a->o.observer->dropped)
-        a->o.observer->dropped(a->o.observer);
+        a->o.observer->dropped(a->o.observer, a->o.task);
 }
 
 void active_close(active_t *a) {
@@ -44,6 +44,8 @@ void active_close(active_t *a) {
     task_free(a->task);
     drop_waiting(a);
     mem_free(a->events);
+    mem_free(a->topics);
+    mem_free(a->repartition);
     mem_free(a->safe);
     mem_free(a->readings);
     buf_fini(&a->safe_meta);
@@ -96,7 +98,7 @@ static int start_commit(active_t *a, error_t *e) {
     uint32_t n;
     const position_t *at = source_kafka_positions(a->source, &n);
     if (a->o.observer && a->o.observer->committing)
-        a->o.observer->committing(a->o.observer);
+        a->o.observer->committing(a->o.observer, a->o.task);
     int rc = checkpoint_commit(a->checkpoint, a->task, at, n, e);
     if (rc == ERR_ABORTED)
         return roll_back(a, e);
@@ -142,6 +144,7 @@ static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind)
 }
 
 static int step(active_t *a, uint32_t n, error_t *e) {
+    gate_enter(a->o.gate);
     mono_t begin = clock_mono(&clock_system);
     int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
     int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
@@ -149,12 +152,13 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
     error_t written = {0};
     int rc = checkpoint_write(a->checkpoint, out, &written);
+    gate_leave(a->o.gate);
     a->records += records;
     a->uncommitted |= records > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
     if (a->o.observer && a->o.observer->stepped)
-        a->o.observer->stepped(a->o.observer, a->task, records, took_ns);
+        a->o.observer->stepped(a->o.observer, a->o.task, records, took_ns);
     if (a->o.observer && a->o.observer->wrote)
-        a->o.observer->wrote(a->o.observer, a->task, out);
+        a->o.observer->wrote(a->o.observer, a->o.task, a->task, out);
     if (rc && !stop)
         *e = written;
     return stop ? stop : rc;
@@ -166,7 +170,7 @@ static void log_positions(active_t *a, int64_t took_ns) {
     const position_t *at = source_kafka_positions(a->source, &n);
     buf_t text = {0};
     for (uint32_t i = 0; i < n; i++)
-        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", task_topics(a->task)[at[i].topic], at[i].partition,
+        buf_printf(&text, "%s%s/%d@%lld", i ? ", " : "", a->topics[at[i].topic], at[i].partition,
                    (long long)at[i].offset);
     log_say(a->o.log, LOG_INFO, "rules", "rule set %s takes effect at %s; the stream waited %.1f ms",
             task_plan(a->task)->version, buf_cstr(&text), (double)took_ns / 1e6);
@@ -190,7 +194,7 @@ static void take_waiting(active_t *a) {
     a->uncommitted = a->new_rules = 1;
     log_positions(a, clock_mono(&clock_system).ns - from.ns);
     if (a->o.observer && a->o.observer->reloaded)
-        a->o.observer->reloaded(a->o.observer, a->task, 1, "reloaded");
+        a->o.observer->reloaded(a->o.observer, a->o.task, a->task, 1, "reloaded");
 }
 
 static void tell_readings(active_t *a) {
@@ -204,7 +208,7 @@ static void tell_readings(active_t *a) {
         a->readings[i] = (reading_t){at[i].topic, at[i].partition, at[i].offset,
                                      source_kafka_lag(a->source, at[i].topic, at[i].partition)};
     a->told_at = now;
-    a->o.observer->readings(a->o.observer, a->readings, n);
+    a->o.observer->readings(a->o.observer, a->o.task, a->readings, n);
 }
 
 /* How long records may be waited for. */
@@ -230,9 +234,11 @@ int active_turn(active_t *a, error_t *e) {
     if (n > 0 && a->o.observer && a->o.observer->progress) {
         uint32_t k;
         const position_t *at = source_kafka_positions(a->source, &k);
-        a->o.observer->progress(a->o.observer, at, k);
+        a->o.observer->progress(a->o.observer, a->o.task, at, k);
     }
     tell_readings(a);
+    if (a->o.observer && a->o.observer->turned)
+        a->o.observer->turned(a->o.observer, a->o.task, a->task);
     if ((rc = follow_commit(a, e)))
         return rc;
     if (!checkpoint_busy(a->checkpoint) &&
@@ -246,6 +252,17 @@ int active_turn(active_t *a, error_t *e) {
     return rc;
 }
 
-const task_t *active_task(const active_t *a) { return a->task; }
-uint64_t active_records(const active_t *a) { return a->records; }
-source_t *active_source(active_t *a) { return a->source; }
+const char *active_version(const active_t *a) { return task_plan(a->task)->version; }
+
+void active_wake(active_t *a) { source_kafka_wake(a->source); }
+
+int active_rejoin(active_t *a, int *same, error_t *e) {
+    position_t *at = mem_alloc((a->n_safe + 1) * sizeof *at);
+    memcpy(at, a->safe, a->n_safe * sizeof *at);
+    int rc = active_committed(a, at, a->n_safe, e);
+    *same = rc == 0 && !a->uncommitted;
+    for (uint32_t i = 0; i < a->n_safe && a->o.member; i++)
+        *same &= at[i].offset == a->safe[i].offset;
+    mem_free(at);
+    return rc;
+}

@@ -1,10 +1,11 @@
 /* active_kafka: what a process has while it owns a task: the task, its reader and its checkpoint.
  *
  * Opening fences the owner before, restores state, decides where reading goes on and begins to read. Closing without a
- * commit loses nothing: whoever opens next restores. One thread. */
+ * commit loses nothing: whoever opens next restores. The thread of the task, but for active_wake. */
 #ifndef ANANAS_ACTIVE_KAFKA_H
 #define ANANAS_ACTIVE_KAFKA_H
 #include "checkpoint.h"
+#include "gate.h"
 #include "load.h"
 #include "observer.h"
 
@@ -19,6 +20,7 @@ typedef struct active_options {
     int32_t task;
     observer_t *observer;
     changelog_reader_t **warm; /* state read so far, *warm NULL: none; taken over once it is read to its end */
+    gate_t *gate; /* passed for what uses the processor; NULL: none */
 } active_options_t;
 
 int active_open(active_t **out, const active_options_t *o, error_t *e);
@@ -33,7 +35,9 @@ changelog_reader_t *active_keep(active_t *a);
 /* Another rule set: takes effect right after the next commit, so that no transaction has output of two sets. Takes over
  * script and plan; a set that waits already is dropped. */
 void active_reload(active_t *a, script_t *script, plan_t *plan);
-const task_t *active_task(const active_t *a);
-uint64_t active_records(const active_t *a); /* read since it was opened */
-source_t *active_source(active_t *a);
+/* After the group took the task away and gave it back, with a commit before: *same is 1 when the group's offsets are where
+ * that commit left them, so that nobody else had the task in between. */
+int active_rejoin(active_t *a, int *same, error_t *e);
+const char *active_version(const active_t *a); /* of the rules that run */
+void active_wake(active_t *a);                 /* a turn that waits for records goes on. Any thread */
 #endif

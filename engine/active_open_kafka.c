@@ -1,5 +1,6 @@
 #include "active_parts.h"
 #include "mem.h"
+#include "repartition_kafka.h"
 #include "resume.h"
 #include "topics_kafka.h"
 
@@ -13,31 +14,36 @@ typedef struct partitions {
     size_t cap;
 } partitions_t;
 
-static int list_partitions(const active_t *a, const char *const *topics, partitions_t *out, error_t *e) {
-    for (int32_t t = 0; topics[t]; t++) {
-        int n = topics_partitions(source_kafka_client(a->source), topics[t], ASK_MS, e);
+/* This task's share of every source, in order. */
+static int list_partitions(const active_t *a, partitions_t *out, error_t *e) {
+    for (int32_t t = 0; t < a->n_inputs; t++) {
+        int n = topics_partitions(source_kafka_client(a->source), a->topics[t], ASK_MS, e);
         if (n < 0)
             return n;
         if (n == 0)
             return error_set(e, ERR_INVALID,
-                             "topic \"%s\" does not exist; a source reads it. Make it, or mend the name", topics[t]);
-        for (int32_t p = 0; p < n; p++) {
+                             "topic \"%s\" does not exist; a source reads it. Make it, or mend the name", a->topics[t]);
+        for (int32_t p = a->o.task; p < n; p += (int32_t)a->o.config->parallelism) {
             mem_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
             out->at[out->n++] = (position_t){t, p, RESUME_NONE};
         }
     }
+    if (!active_is_parallel(a))
+        return 0;
+    mem_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
+    out->at[out->n++] = (position_t){a->n_inputs, a->o.task, RESUME_NONE};
     return 0;
 }
 
-static int ask_committed(const active_t *a, const char *const *topics, partitions_t *p, error_t *e) {
+int active_committed(const active_t *a, position_t *at, uint32_t n, error_t *e) {
     if (!a->o.member)
         return 0;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)p->n);
-    for (uint32_t i = 0; i < p->n; i++)
-        rd_kafka_topic_partition_list_add(list, topics[p->at[i].topic], p->at[i].partition);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (uint32_t i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, a->topics[at[i].topic], at[i].partition);
     rd_kafka_resp_err_t err = rd_kafka_committed(source_kafka_client(a->source), list, ASK_MS);
-    for (uint32_t i = 0; i < p->n && !err; i++)
-        p->at[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : RESUME_NONE;
+    for (uint32_t i = 0; i < n && !err; i++)
+        at[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : RESUME_NONE;
     rd_kafka_topic_partition_list_destroy(list);
     return err ? error_set(e, ERR_AGAIN, "cannot ask for the group's committed offsets: %s", rd_kafka_err2str(err)) : 0;
 }
@@ -57,16 +63,15 @@ static start_kind_t start_of(const config_t *c, const char *topic) {
 }
 
 /* Turns the group's offsets into the offsets to read from. */
-static int resume_all(const active_t *a, const char *const *topics, partitions_t *p, const changelog_found_t *found,
-                      error_t *e) {
+static int resume_all(const active_t *a, partitions_t *p, const changelog_found_t *found, error_t *e) {
     char *changelog = changelog_topic(a->o.config);
     int rc = 0;
     for (uint32_t i = 0; i < p->n && rc == 0; i++) {
-        resume_facts_t f = {.topic = topics[p->at[i].topic],
+        resume_facts_t f = {.topic = a->topics[p->at[i].topic],
                             .partition = p->at[i].partition,
                             .committed = p->at[i].offset,
                             .has_state = found->meta.present,
-                            .start = start_of(a->o.config, topics[p->at[i].topic]),
+                            .start = start_of(a->o.config, a->topics[p->at[i].topic]),
                             .delivery = a->o.config->delivery,
                             .changelog = changelog,
                             .group = a->o.config->group_id};
@@ -170,12 +175,12 @@ static int make_task(active_t *a, store_t *store, const changelog_found_t *found
     return rc;
 }
 
-static int open_all(active_t *a, const char *const *topics, partitions_t *p, changelog_found_t *found, error_t *e) {
-    int rc = list_partitions(a, topics, p, e);
+static int open_all(active_t *a, partitions_t *p, changelog_found_t *found, error_t *e) {
+    int rc = list_partitions(a, p, e);
     if (rc == 0) /* fences the owner before: from here on its offsets are final, and what it left open is aborted */
         rc = checkpoint_open(&a->checkpoint, a->o.config, a->o.kafka, a->o.member, a->o.task, e);
     if (rc == 0)
-        rc = ask_committed(a, topics, p, e);
+        rc = active_committed(a, p->at, p->n, e);
     if (rc)
         return rc;
     store_t *store = NULL;
@@ -183,10 +188,10 @@ static int open_all(active_t *a, const char *const *topics, partitions_t *p, cha
     for (uint32_t i = 0; i < p->n; i++)
         if (p->at[i].offset != RESUME_NONE)
             had.at[had.n++] = p->at[i];
-    rc = checkpoint_restore(a->checkpoint, had.at, had.n, topics, a->o.warm, &store, found, e);
+    rc = checkpoint_restore(a->checkpoint, had.at, had.n, (const char *const *)a->topics, a->o.warm, &store, found, e);
     mem_free(had.at);
     if (rc == 0)
-        rc = resume_all(a, topics, p, found, e);
+        rc = resume_all(a, p, found, e);
     if (rc) {
         store_free(store);
         return rc;
@@ -196,18 +201,32 @@ static int open_all(active_t *a, const char *const *topics, partitions_t *p, cha
     return source_kafka_assign(a->source, p->at, p->n, e);
 }
 
+/* The sources' topics, then the one through which tasks send each other rows. */
+static void name_topics(active_t *a) {
+    a->topics = task_topics_new(a->o.config);
+    while (a->topics[a->n_inputs])
+        a->n_inputs++;
+    if (!active_is_parallel(a))
+        return;
+    a->repartition = repartition_topic(a->o.config);
+    a->topics = mem_realloc(a->topics, ((size_t)a->n_inputs + 2) * sizeof *a->topics);
+    a->topics[a->n_inputs] = a->repartition;
+    a->topics[a->n_inputs + 1] = NULL;
+}
+
 int active_open(active_t **out, const active_options_t *o, error_t *e) {
     active_t *a = mem_zalloc(sizeof *a);
     partitions_t p = {0};
     changelog_found_t found = {0};
     a->o = *o;
     a->events = mem_alloc(ACTIVE_EVENTS * sizeof *a->events);
-    char **topics = task_topics_new(o->config);
-    int rc = source_kafka_open(&a->source, o->config, o->kafka, (const char *const *)topics, &clock_system, e);
+    name_topics(a);
+    int rc = source_kafka_open(&a->source, o->config, o->kafka, (const char *const *)a->topics, &clock_system, e);
+    if (rc == 0 && active_is_parallel(a))
+        source_kafka_share(a->source, o->task, (int32_t)o->config->parallelism, a->n_inputs);
     if (rc == 0)
-        rc = open_all(a, (const char *const *)topics, &p, &found, e);
+        rc = open_all(a, &p, &found, e);
     if (rc == 0) {
-        source_kafka_set_topics(a->source, task_topics(a->task));
         active_remember(a);
         a->uncommitted = !found.meta.present; /* where reading began is committed before anything comes */
     }
@@ -215,7 +234,6 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
         active_close(a);
     else
         *out = a;
-    mem_free(topics);
     mem_free(p.at);
     changelog_found_fini(&found);
     return rc;
@@ -223,11 +241,10 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
 
 /* Partitions were added to the input: they are read from their beginning, from the next commit on. */
 int active_grow(active_t *a, error_t *e) {
-    const char *const *topics = task_topics(a->task);
     partitions_t all = {0};
     int rc = active_commit(a, e);
     if (rc == 0)
-        rc = list_partitions(a, topics, &all, e);
+        rc = list_partitions(a, &all, e);
     for (uint32_t i = 0; rc == 0 && i < all.n; i++) {
         position_t *at = &all.at[i];
         int64_t high;
@@ -238,13 +255,13 @@ int active_grow(active_t *a, error_t *e) {
             continue;
         rd_kafka_t *asker = source_kafka_client(a->source);
         rd_kafka_resp_err_t err =
-            rd_kafka_query_watermark_offsets(asker, topics[at->topic], at->partition, &at->offset, &high, ASK_MS);
+            rd_kafka_query_watermark_offsets(asker, a->topics[at->topic], at->partition, &at->offset, &high, ASK_MS);
         if (err)
-            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", topics[at->topic], at->partition,
+            rc = error_set(e, ERR_AGAIN, "cannot ask for the ends of %s/%d: %s", a->topics[at->topic], at->partition,
                            rd_kafka_err2str(err));
         else
-            log_say(a->o.log, LOG_INFO, "engine", "%s/%d was added; reading it from its beginning", topics[at->topic],
-                    at->partition);
+            log_say(a->o.log, LOG_INFO, "engine", "%s/%d was added; reading it from its beginning",
+                    a->topics[at->topic], at->partition);
     }
     if (rc == 0)
         rc = source_kafka_assign(a->source, all.at, all.n, e);

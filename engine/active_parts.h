@@ -10,6 +10,9 @@
 
 struct active {
     active_options_t o;
+    char **topics;     /* of the sources, sorted; then, where tasks exchange rows, the repartition topic; NULL-terminated */
+    int32_t n_inputs;  /* topics of sources */
+    char *repartition; /* name of that topic; NULL: there is one task */
     task_t *task;
     source_t *source;
     checkpoint_t *checkpoint;
@@ -27,8 +30,11 @@ struct active {
     mono_t told_at; /* the observer, of readings */
 };
 
+static inline int active_is_parallel(const active_t *a) { return a->o.config->parallelism > 1; }
 /* What is there now is what was committed last. */
 void active_remember(active_t *a);
+/* The group's committed offsets, RESUME_NONE where there are none. */
+int active_committed(const active_t *a, position_t *at, uint32_t n, error_t *e);
 /* Partitions were added to the input: they are read from their beginning, from the next commit on. */
 int active_grow(active_t *a, error_t *e);
 #endif

@@ -24,8 +24,9 @@ static const char config_text[] =
     "  event_time = \"orderTimestamp\", watermark = \"5s\", max_ahead = \"none\" }\n"
     "rules \"rules\"\ndelivery \"at_least_once\"\n";
 
-static void on_progress(observer_t *o, const position_t *at, uint32_t n) {
+static void on_progress(observer_t *o, int32_t task, const position_t *at, uint32_t n) {
     demo_t *d = (demo_t *)o;
+    (void)task;
     d->read = 0;
     for (uint32_t i = 0; i < n; i++) {
         demo_kafka_progress(d->kafka, at[i].partition, at[i].offset);

@@ -49,7 +49,8 @@ static void keep_latest(line_t *l, slice_t value) {
     l->latest[n] = 0;
 }
 
-static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
+static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_t *out) {
+    (void)task;
     display_t *d = (display_t *)o;
     const plan_t *plan = task_plan(t);
     line_t *l = NULL;
@@ -156,10 +157,14 @@ void display_paint(display_t *d, const task_t *t, int last) {
     fflush(d->out);
 }
 
-static void on_tick(observer_t *o, const task_t *t) { display_paint((display_t *)o, t, 0); }
+static void on_turned(observer_t *o, int32_t task, const task_t *t) {
+    (void)task;
+    display_paint((display_t *)o, t, 0);
+}
 
-static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text) {
+static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, const char *text) {
     display_t *d = (display_t *)o;
+    (void)task;
     (void)t;
     snprintf(d->notice, sizeof d->notice, "%s: %s", ok ? "rules" : "rules not reloaded", text);
 }
@@ -167,7 +172,7 @@ static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text
 display_t *display_new(FILE *out, const char *title, const char *hint, const char *unit) {
     display_t *d = mem_zalloc(sizeof *d);
     const char *no_colour = getenv("NO_COLOR");
-    d->base = (observer_t){.wrote = on_wrote, .tick = on_tick, .reloaded = on_reloaded};
+    d->base = (observer_t){.wrote = on_wrote, .turned = on_turned, .reloaded = on_reloaded};
     d->out = out;
     d->title = mem_strdup(title);
     d->hint = hint ? mem_strdup(hint) : NULL;

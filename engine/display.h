@@ -1,7 +1,8 @@
 /* display: what the engine does, at a glance, on a terminal.
  *
  * An observer that keeps counts per rule and the latest anomaly of each, and paints them in place a few times a second;
- * where the stream is no terminal it prints a plain line now and then. No colour with NO_COLOR. Loop's thread. */
+ * where the stream is no terminal it prints a plain line now and then. No colour with NO_COLOR. It shows one task, that of the demo;
+ * called through observers.h. */
 #ifndef ANANAS_DISPLAY_H
 #define ANANAS_DISPLAY_H
 #include <stdio.h>

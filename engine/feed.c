@@ -9,16 +9,21 @@ typedef struct share {
     uint32_t shown, more;
 } share_t; /* of one rule in this commit interval; index 0: no rule's */
 
+typedef struct draft { /* what a task has written and not yet committed */
+    int32_t task;
+    buf_t *pending;
+    size_t n_pending, cap_pending; /* texts beyond n_pending keep their memory */
+    share_t *shares;
+    size_t n_shares, cap_shares;
+} draft_t;
+
 struct feed {
     observer_t base;
     pthread_mutex_t lock;  /* ring and next */
     buf_t ring[FEED_RING]; /* text N stands at N % FEED_RING */
     uint64_t next;
-    /* the loop's own: written and not yet committed */
-    buf_t *pending;
-    size_t n_pending, cap_pending; /* texts beyond n_pending keep their memory */
-    share_t *shares;
-    size_t n_shares, cap_shares;
+    draft_t *drafts; /* of the tasks; what is not under the lock belongs to whoever calls the observer */
+    size_t n_drafts, cap_drafts;
 };
 
 static void add_text(buf_t *b, const char *name, slice_t text) {
@@ -48,66 +53,80 @@ static void write_text(buf_t *b, const plan_t *plan, const out_record_t *r) {
     buf_printf(b, "\"kind\":\"%s\",\"time\":%lld", kinds[r->kind], (long long)r->time);
 }
 
-static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
-    feed_t *f = (feed_t *)o;
+static draft_t *draft_of(feed_t *f, int32_t task) {
+    for (size_t i = 0; i < f->n_drafts; i++)
+        if (f->drafts[i].task == task)
+            return &f->drafts[i];
+    mem_grow(&f->drafts, &f->cap_drafts, f->n_drafts + 1, sizeof *f->drafts);
+    f->drafts[f->n_drafts] = (draft_t){.task = task};
+    return &f->drafts[f->n_drafts++];
+}
+
+static void want_shares(draft_t *d, size_t want) {
+    size_t had = d->n_shares;
+    if (want <= had)
+        return;
+    mem_grow(&d->shares, &d->cap_shares, want, sizeof *d->shares);
+    memset(d->shares + had, 0, (want - had) * sizeof *d->shares);
+    d->n_shares = want;
+}
+
+static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_t *out) {
+    draft_t *d = draft_of((feed_t *)o, task);
     const plan_t *plan = task_plan(t);
-    size_t had = f->n_shares, want = plan->n_rules + 1;
-    if (want > had) {
-        mem_grow(&f->shares, &f->cap_shares, want, sizeof *f->shares);
-        memset(f->shares + had, 0, (want - had) * sizeof *f->shares);
-        f->n_shares = want;
-    }
+    want_shares(d, plan->n_rules + 1);
     for (size_t i = 0; i < out->n; i++) {
         const out_record_t *r = &out->at[i];
-        share_t *share = &f->shares[r->rule + 1];
+        if (r->kind > OUT_MARK) /* between tasks */
+            continue;
+        share_t *share = &d->shares[r->rule + 1];
         if (share->shown >= FEED_SHARE) {
             share->more++;
             continue;
         }
         share->shown++;
-        size_t cap = f->cap_pending;
-        mem_grow(&f->pending, &f->cap_pending, f->n_pending + 1, sizeof *f->pending);
-        if (f->cap_pending > cap)
-            memset(f->pending + cap, 0, (f->cap_pending - cap) * sizeof *f->pending);
-        write_text(&f->pending[f->n_pending++], plan, r);
+        size_t cap = d->cap_pending;
+        mem_grow(&d->pending, &d->cap_pending, d->n_pending + 1, sizeof *d->pending);
+        if (d->cap_pending > cap)
+            memset(d->pending + cap, 0, (d->cap_pending - cap) * sizeof *d->pending);
+        write_text(&d->pending[d->n_pending++], plan, r);
     }
 }
 
-static void forget(feed_t *f) {
-    f->n_pending = 0;
-    memset(f->shares, 0, f->n_shares * sizeof *f->shares);
+static void forget(draft_t *d) {
+    d->n_pending = 0;
+    if (d->n_shares)
+        memset(d->shares, 0, d->n_shares * sizeof *d->shares);
 }
 
-static void on_committed(observer_t *o, const task_t *t, int64_t took_ms) {
+static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
     feed_t *f = (feed_t *)o;
+    draft_t *d = draft_of(f, task);
     long long now = (long long)clock_wall(&clock_system).ms;
     uint64_t more = 0;
-    (void)t;
     (void)took_ms;
-    for (size_t i = 0; i < f->n_shares; i++)
-        more += f->shares[i].more;
-    if (f->n_pending) {
+    for (size_t i = 0; i < d->n_shares; i++)
+        more += d->shares[i].more;
+    if (d->n_pending) {
         pthread_mutex_lock(&f->lock);
-        for (size_t i = 0; i < f->n_pending; i++) {
+        for (size_t i = 0; i < d->n_pending; i++) {
             buf_t *slot = &f->ring[f->next++ % FEED_RING], was = *slot;
-            buf_printf(&f->pending[i], ",\"at\":%lld,\"not_shown\":%llu}", now,
-                       i + 1 == f->n_pending ? (unsigned long long)more : 0ull);
-            *slot = f->pending[i];
-            f->pending[i] = was;
+            buf_printf(&d->pending[i], ",\"at\":%lld,\"not_shown\":%llu}", now,
+                       i + 1 == d->n_pending ? (unsigned long long)more : 0ull);
+            *slot = d->pending[i];
+            d->pending[i] = was;
         }
         pthread_mutex_unlock(&f->lock);
     }
-    forget(f);
+    forget(d);
 }
 
-static void on_dropped(observer_t *o) { forget((feed_t *)o); }
+static void on_dropped(observer_t *o, int32_t task) { forget(draft_of((feed_t *)o, task)); }
 
 feed_t *feed_new(void) {
     feed_t *f = mem_zalloc(sizeof *f);
     f->base = (observer_t){.wrote = on_wrote, .committed = on_committed, .dropped = on_dropped};
     pthread_mutex_init(&f->lock, NULL);
-    f->shares = mem_zalloc(sizeof *f->shares);
-    f->cap_shares = f->n_shares = 1;
     return f;
 }
 
@@ -116,10 +135,14 @@ void feed_free(feed_t *f) {
         return;
     for (size_t i = 0; i < FEED_RING; i++)
         buf_fini(&f->ring[i]);
-    for (size_t i = 0; i < f->cap_pending; i++)
-        buf_fini(&f->pending[i]);
-    mem_free(f->pending);
-    mem_free(f->shares);
+    for (size_t i = 0; i < f->n_drafts; i++) {
+        draft_t *d = &f->drafts[i];
+        for (size_t k = 0; k < d->cap_pending; k++)
+            buf_fini(&d->pending[k]);
+        mem_free(d->pending);
+        mem_free(d->shares);
+    }
+    mem_free(f->drafts);
     pthread_mutex_destroy(&f->lock);
     mem_free(f);
 }

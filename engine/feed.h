@@ -1,6 +1,6 @@
 /* feed: the latest anomalies, for whoever watches.
  *
- * An observer on the loop's thread: copies a bounded share of what each commit interval wrote, and shows it once that is
+ * An observer: copies a bounded share of what each commit interval of a task wrote, and shows it once that is
  * committed (what was rolled back is forgotten). What is shown stands in one ring of JSON texts with numbers that rise by
  * one. A reader holds the number it wants next; one that is slower than the ring has lost its place and is told so. Any
  * thread may read. */

@@ -122,8 +122,8 @@ int member_check_topic(const member_t *m, error_t *e) {
     return topic_gone(m, e);
 }
 
-int member_poll(member_t *m, error_t *e) {
-    rd_kafka_message_t *msg = rd_kafka_consumer_poll(m->rk, 0);
+int member_poll(member_t *m, int wait_ms, error_t *e) {
+    rd_kafka_message_t *msg = rd_kafka_consumer_poll(m->rk, wait_ms);
     if (!msg)
         return look_for_topic(m, e);
     rd_kafka_resp_err_t err = msg->err;

@@ -16,8 +16,8 @@ typedef struct member_events {
 
 int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const char *topic,
                 const member_events_t *events, error_t *e);
-/* Serves the protocol; the callbacks run in here. 0, or an error that ends membership. */
-int member_poll(member_t *m, error_t *e);
+/* Serves the protocol, waiting so long at most; the callbacks run in here. 0, or an error that ends membership. */
+int member_poll(member_t *m, int wait_ms, error_t *e);
 void member_close(member_t *m); /* leaves the group */
 /* After a failure: ERR_INVALID where the topic is gone, and with it the state; 0 where it is there or nobody answers. */
 int member_check_topic(const member_t *m, error_t *e);

@@ -58,9 +58,11 @@ static void tell_ready(notify_t *n) {
 
 /* ---- the observer ---- */
 
-static void on_tick(observer_t *o, const task_t *t) {
+static void on_turned(observer_t *o, int32_t task, const task_t *t) {
     notify_t *n = (notify_t *)o;
-    if (t && !n->ready)
+    (void)task;
+    (void)t;
+    if (!n->ready)
         tell_ready(n);
 }
 
@@ -71,15 +73,17 @@ static void on_reloading(observer_t *o) {
     tell((notify_t *)o, text);
 }
 
-static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *what) {
+static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, const char *what) {
+    (void)task;
     (void)t;
     (void)ok;
     (void)what;
     tell((notify_t *)o, "READY=1");
 }
 
-static void on_restoring(observer_t *o) { /* a reload that was under way is over with what it was for */
+static void on_restoring(observer_t *o, int32_t task) { /* a reload that was under way is over with what it was for */
     notify_t *n = (notify_t *)o;
+    (void)task;
     if (n->ready)
         tell(n, "READY=1");
     notify_status(n, "restoring state");
@@ -153,7 +157,7 @@ notify_t *notify_open(pulse_t *pulse, log_t *log) {
     if (!path || !*path)
         return NULL;
     notify_t *n = mem_zalloc(sizeof *n);
-    n->base = (observer_t){.tick = on_tick,
+    n->base = (observer_t){.turned = on_turned,
                            .reloading = on_reloading,
                            .reloaded = on_reloaded,
                            .restoring = on_restoring,

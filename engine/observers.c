@@ -2,106 +2,167 @@
 
 #include <assert.h>
 
+#define EACH(all, one) for (observer_t * one, **at_ = (all)->at; at_ < (all)->at + (all)->n && (one = *at_); at_++)
+
 /* The list itself is the observer that is called. */
-#define EACH(o, one)                                        \
-    for (observer_t * one, **at = ((observers_t *)(o))->at; \
-         at < ((observers_t *)(o))->at + ((observers_t *)(o))->n && (one = *at); at++)
+static observers_t *enter(observer_t *o) {
+    observers_t *all = (observers_t *)o;
+    pthread_mutex_lock(&all->lock);
+    return all;
+}
 
-static void on_wrote(observer_t *o, const task_t *t, const outbox_t *out) {
-    EACH(o, one) {
+static void leave(observers_t *all) { pthread_mutex_unlock(&all->lock); }
+
+static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_t *out) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->wrote)
-            one->wrote(one, t, out);
+            one->wrote(one, task, t, out);
     }
+    leave(all);
 }
 
-static void on_committing(observer_t *o) {
-    EACH(o, one) {
+static void on_committing(observer_t *o, int32_t task) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->committing)
-            one->committing(one);
+            one->committing(one, task);
     }
+    leave(all);
 }
 
-static void on_committed(observer_t *o, const task_t *t, int64_t took_ms) {
-    EACH(o, one) {
+static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->committed)
-            one->committed(one, t, took_ms);
+            one->committed(one, task, took_ms);
     }
+    leave(all);
 }
 
-static void on_dropped(observer_t *o) {
-    EACH(o, one) {
+static void on_dropped(observer_t *o, int32_t task) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->dropped)
-            one->dropped(one);
+            one->dropped(one, task);
     }
+    leave(all);
 }
 
-static void on_stepped(observer_t *o, const task_t *t, uint32_t records, int64_t took_ns) {
-    EACH(o, one) {
+static void on_stepped(observer_t *o, int32_t task, uint32_t records, int64_t took_ns) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->stepped)
-            one->stepped(one, t, records, took_ns);
+            one->stepped(one, task, records, took_ns);
     }
+    leave(all);
 }
 
-static void on_readings(observer_t *o, const reading_t *readings, uint32_t n) {
-    EACH(o, one) {
+static void on_readings(observer_t *o, int32_t task, const reading_t *at, uint32_t n) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->readings)
-            one->readings(one, readings, n);
+            one->readings(one, task, at, n);
     }
+    leave(all);
 }
 
-static void on_restoring(observer_t *o) {
-    EACH(o, one) {
+static void on_progress(observer_t *o, int32_t task, const position_t *at, uint32_t n) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->progress)
+            one->progress(one, task, at, n);
+    }
+    leave(all);
+}
+
+static void on_restoring(observer_t *o, int32_t task) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->restoring)
-            one->restoring(one);
+            one->restoring(one, task);
     }
+    leave(all);
 }
 
-static void on_tick(observer_t *o, const task_t *t) {
-    EACH(o, one) {
-        if (one->tick)
-            one->tick(one, t);
+static void on_turned(observer_t *o, int32_t task, const task_t *t) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->turned)
+            one->turned(one, task, t);
     }
+    leave(all);
+}
+
+static void on_paused(observer_t *o, int32_t task) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->paused)
+            one->paused(one, task);
+    }
+    leave(all);
+}
+
+static void on_closed(observer_t *o, int32_t task) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->closed)
+            one->closed(one, task);
+    }
+    leave(all);
+}
+
+static void on_tick(observer_t *o, uint32_t owned) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->tick)
+            one->tick(one, owned);
+    }
+    leave(all);
 }
 
 static void on_reloading(observer_t *o) {
-    EACH(o, one) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->reloading)
             one->reloading(one);
     }
-}
-
-static void on_reloaded(observer_t *o, const task_t *t, int ok, const char *text) {
-    EACH(o, one) {
-        if (one->reloaded)
-            one->reloaded(one, t, ok, text);
-    }
+    leave(all);
 }
 
 static void on_stopping(observer_t *o) {
-    EACH(o, one) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
         if (one->stopping)
             one->stopping(one);
     }
+    leave(all);
+}
+
+static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, const char *text) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->reloaded)
+            one->reloaded(one, task, t, ok, text);
+    }
+    leave(all);
 }
 
 /* Each is asked, even after a yes: a question may be answered only once. */
 static int wants_reload(observer_t *o) {
     int yes = 0;
-    EACH(o, one) yes |= one->wants_reload && one->wants_reload(one);
+    observers_t *all = enter(o);
+    EACH(all, one) yes |= one->wants_reload && one->wants_reload(one);
+    leave(all);
     return yes;
 }
 
 static int wants_stop(observer_t *o) {
     int yes = 0;
-    EACH(o, one) yes |= one->wants_stop && one->wants_stop(one);
+    observers_t *all = enter(o);
+    EACH(all, one) yes |= one->wants_stop && one->wants_stop(one);
+    leave(all);
     return yes;
-}
-
-static void on_progress(observer_t *o, const position_t *positions, uint32_t n) {
-    EACH(o, one) {
-        if (one->progress)
-            one->progress(one, positions, n);
-    }
 }
 
 observer_t *observers_init(observers_t *o) {
@@ -111,16 +172,22 @@ observer_t *observers_init(observers_t *o) {
                                 .dropped = on_dropped,
                                 .stepped = on_stepped,
                                 .readings = on_readings,
+                                .progress = on_progress,
                                 .restoring = on_restoring,
+                                .turned = on_turned,
+                                .paused = on_paused,
+                                .closed = on_closed,
                                 .tick = on_tick,
                                 .reloading = on_reloading,
                                 .reloaded = on_reloaded,
                                 .stopping = on_stopping,
                                 .wants_reload = wants_reload,
-                                .wants_stop = wants_stop,
-                                .progress = on_progress}};
+                                .wants_stop = wants_stop}};
+    pthread_mutex_init(&o->lock, NULL);
     return &o->base;
 }
+
+void observers_fini(observers_t *o) { pthread_mutex_destroy(&o->lock); }
 
 void observers_add(observers_t *o, observer_t *one) {
     assert(o->n < OBSERVERS_MAX);

@@ -5,6 +5,7 @@
 
 #include "changelog.h"
 #include "mem.h"
+#include "repartition_kafka.h"
 #include "topics_kafka.h"
 
 typedef struct wants {
@@ -18,7 +19,7 @@ typedef struct wants {
 #define PAUSE_NS 500000000L
 
 /* name and why are taken over. */
-static void want(wants_t *w, const config_t *c, char *name, char *why, int changelog) {
+static void want(wants_t *w, const config_t *c, char *name, char *why, topic_kind_t kind) {
     for (uint32_t i = 0; i < w->n; i++)
         if (strcmp(w->at[i].name, name) == 0) {
             mem_free(name);
@@ -27,9 +28,9 @@ static void want(wants_t *w, const config_t *c, char *name, char *why, int chang
         }
     mem_grow(&w->at, &w->cap, w->n + 1, sizeof *w->at);
     w->at[w->n++] = (topic_want_t){.name = name,
-                                   .partitions = (int32_t)(changelog ? c->parallelism : c->topic_partitions),
+                                   .partitions = (int32_t)(kind == TOPIC_OUTPUT ? c->topic_partitions : c->parallelism),
                                    .replication = (int16_t)c->topic_replication,
-                                   .compacted = changelog,
+                                   .kind = kind,
                                    .why = why};
 }
 
@@ -38,16 +39,19 @@ static wants_t wants_of(const config_t *c, const plan_t *plan) {
     for (uint32_t i = 0; i < plan->n_rules; i++) {
         const rule_t *r = &plan->rules[i];
         if (r->to && r->mode == MODE_ACTIVE)
-            want(&w, c, mem_strdup(r->to), mem_printf("written by rule \"%s\", %s:%d", r->name, r->file, r->line), 0);
+            want(&w, c, mem_strdup(r->to), mem_printf("written by rule \"%s\", %s:%d", r->name, r->file, r->line),
+                 TOPIC_OUTPUT);
         if (r->late_to)
             want(&w, c, mem_strdup(r->late_to),
-                 mem_printf("late rows of rule \"%s\", %s:%d", r->name, r->file, r->line), 0);
+                 mem_printf("late rows of rule \"%s\", %s:%d", r->name, r->file, r->line), TOPIC_OUTPUT);
     }
     for (uint32_t i = 0; i < c->n_sources; i++)
         for (uint32_t k = 0; k < c->sources[i].topics.n && c->sources[i].on_bad == BAD_DEAD_LETTER; k++)
             want(&w, c, mem_printf("%s.dead-letters", c->sources[i].topics.at[k]),
-                 mem_printf("bad records of source \"%s\"", c->sources[i].name), 0);
-    want(&w, c, changelog_topic(c), mem_strdup("state"), 1);
+                 mem_printf("bad records of source \"%s\"", c->sources[i].name), TOPIC_OUTPUT);
+    want(&w, c, changelog_topic(c), mem_strdup("state"), TOPIC_CHANGELOG);
+    if (c->parallelism > 1)
+        want(&w, c, repartition_topic(c), mem_strdup("rows on their way between tasks"), TOPIC_REPARTITION);
     return w;
 }
 
@@ -67,6 +71,8 @@ int outputs_ensure(const config_t *c, const plan_t *plan, kafka_context_t *ctx, 
     wants_t w = wants_of(c, plan);
     for (int wait = ASK_FIRST_MS;; wait = wait * 2 < ASK_MS ? wait * 2 : ASK_MS) {
         rc = topics_ensure(rk, w.at, w.n, wait, e);
+        if (rc == 0)
+            rc = repartition_check(rk, c, wait, e);
         rd_kafka_poll(rk, 0);
         if (rc != ERR_AGAIN || atomic_load(stop))
             break;

@@ -1,39 +1,39 @@
 #include "run.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
-#include "active_kafka.h"
 #include "command.h"
 #include "mem.h"
 #include "outputs_kafka.h"
 #include "reloader.h"
-#include "standby_kafka.h"
 #include "watch.h"
+#include "worker.h"
 
 typedef struct run {
     const run_options_t *o;
     log_t *log;
     kafka_context_t kafka;
     member_t *member;
-    active_t *active; /* while this process owns the task */
-    standby_t *standby;
-    int owns;
-    mono_t retry_at; /* after a failure: not before this */
-    error_t said;    /* why it started again, last time */
-    mono_t said_at, fenced_at;
-    int fenced; /* how often since fenced_at */
+    worker_t **workers; /* per task; NULL until this process owns it for the first time */
+    char *owns;         /* per task */
+    int32_t n_tasks, n_owned;
+    gate_t *gate;
+    error_t said; /* what went wrong with the group, last time */
+    mono_t said_at;
     watch_t *watch;
     reloader_t *reloader;
-    buf_t texts; /* of the rules loaded last without a fault: what runs, or would when this process takes over */
+    rulebox_t *rules; /* loaded last without a fault: what runs, or would when this process takes over */
+    char *awaited;    /* version of the rules that a reload is going round with; NULL: none */
 } run_t;
 
-#define RETRY_MS 1000
 #define SAY_AGAIN_MS 30000
-#define FENCED_TIMES 5
-#define FENCED_WITHIN_MS 30000
-#define STANDBY_MS 20
+#define PAUSE_NS 1000000000L
+#define LOOP_MS 20
+#define VERSION_MAX 64
 
 /* Signals only set flags; the loop looks at them between two steps. */
 static _Atomic int stop_asked, reload_asked;
@@ -57,34 +57,83 @@ static void catch_signals(int grouped) {
 
 /* ---- what the group says ---- */
 
-static void on_assigned(void *ctx, const int32_t *tasks, uint32_t n) {
-    run_t *r = ctx;
-    (void)tasks;
-    r->owns = n > 0;
-    log_say(r->log, LOG_INFO, "engine",
-            n ? "this process is active" : "standing by: another process of the group is active");
+static observer_t *observer(const run_t *r) { return r->o->observer; }
+
+static worker_t *worker_of(run_t *r, int32_t task) {
+    active_options_t options = {.config = r->o->config,
+                                .log = r->log,
+                                .member = r->member,
+                                .task = task,
+                                .observer = r->o->observer,
+                                .gate = r->gate};
+    if (!r->workers[task])
+        r->workers[task] = worker_new(&options, r->rules);
+    return r->workers[task];
 }
 
+static void say_owned(const run_t *r) {
+    if (r->n_tasks == 1 || r->n_owned == 0) {
+        log_say(r->log, LOG_INFO, "engine",
+                r->n_owned       ? "this process is active"
+                : r->n_tasks > 1 ? "standing by: other processes of the group have all tasks"
+                                 : "standing by: another process of the group is active");
+        return;
+    }
+    buf_t list = {0};
+    for (int32_t i = 0; i < r->n_tasks; i++)
+        if (r->owns[i])
+            buf_printf(&list, "%s%d", list.len ? ", " : "", i);
+    log_say(r->log, LOG_INFO, "engine", "this process is active: it has task%s %s of 0 to %d",
+            r->n_owned > 1 ? "s" : "", buf_cstr(&list), r->n_tasks - 1);
+    buf_fini(&list);
+}
+
+static void own(run_t *r, const int32_t *tasks, uint32_t n) {
+    memset(r->owns, 0, (size_t)r->n_tasks);
+    r->n_owned = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (tasks[i] < r->n_tasks) {
+            r->owns[tasks[i]] = 1;
+            r->n_owned++;
+        }
+    for (int32_t i = 0; i < r->n_tasks; i++)
+        if (r->owns[i])
+            worker_run(worker_of(r, i));
+        else if (r->workers[i])
+            worker_stand_by(r->workers[i]);
+}
+
+static void on_assigned(void *ctx, const int32_t *tasks, uint32_t n) {
+    own(ctx, tasks, n);
+    say_owned(ctx);
+}
+
+/* All commit at the same time, each on its thread; what they have they keep until it is clear who gets it. */
 static void on_revoked(void *ctx, int lost) {
     run_t *r = ctx;
-    error_t e = {0};
-    r->owns = 0;
-    int failed = r->active && !lost ? active_commit(r->active, &e) : 0;
-    if (failed)
-        log_say(r->log, LOG_WARN, "engine",
-                "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
-    else if (r->active && !lost)
-        standby_keep(r->standby, active_keep(r->active));
+    for (int32_t i = 0; i < r->n_tasks; i++)
+        if (r->owns[i] && r->workers[i]) {
+            if (lost)
+                worker_stand_by(r->workers[i]);
+            else
+                worker_pause(r->workers[i]);
+        }
+    for (int32_t i = 0; i < r->n_tasks && !lost; i++) {
+        error_t e = {0};
+        if (r->owns[i] && r->workers[i] && worker_wait(r->workers[i], &e))
+            log_say(r->log, LOG_WARN, "engine",
+                    "could not commit before handing over: %s; the next owner goes on from the last commit", e.text);
+    }
+    memset(r->owns, 0, (size_t)r->n_tasks);
+    r->n_owned = 0;
     log_say(r->log, LOG_INFO, "engine", lost ? "lost the group; what was not committed is dropped" : "handed over");
-    active_close(r->active);
-    r->active = NULL;
 }
 
 /* ---- reload ---- */
 
 static void tell_reloaded(run_t *r, int ok, const char *text) {
-    if (r->o->observer && r->o->observer->reloaded)
-        r->o->observer->reloaded(r->o->observer, r->active ? active_task(r->active) : NULL, ok, text);
+    if (observer(r) && observer(r)->reloaded)
+        observer(r)->reloaded(observer(r), 0, NULL, ok, text);
 }
 
 /* On the loading thread: the topics of a new rule are there before it runs. */
@@ -94,127 +143,160 @@ static int check_outputs(void *ctx, const plan_t *plan, error_t *e) {
     return r->o->topics_exist ? 0 : outputs_ensure(r->o->config, plan, &kafka, &stop_asked, e);
 }
 
-static void take_rules(run_t *r, script_t *script, plan_t *plan) {
-    buf_clear(&r->texts);
-    texts_save(script_texts(script), &r->texts);
-    if (!r->active || strcmp(plan->version, task_plan(active_task(r->active))->version) == 0) {
-        tell_reloaded(
-            r, 1, r->active ? "the rules are what they were" : "the rules are read when this process becomes active");
-        script_close(script); /* a standby loads them again when it takes over */
-        plan_free(plan);
-        return;
-    }
-    active_reload(r->active, script, plan); /* says so when it takes effect */
+static int runs(const run_t *r, int32_t task, char version[VERSION_MAX]) {
+    return r->owns[task] && r->workers[task] && worker_version(r->workers[task], version, VERSION_MAX);
 }
 
-static int reload_turn(run_t *r) {
+/* Where there are several tasks, the first is the leader: its worker sees the new rules in the box and has them go round. */
+static const char *put_rules(run_t *r, const plan_t *plan) {
+    char running[VERSION_MAX];
+    int leads = runs(r, 0, running);
+    if (leads && strcmp(plan->version, running) == 0)
+        return "the rules are what they were";
+    if (r->n_tasks == 1)
+        return leads ? NULL : "the rules are read when this process becomes active";
+    if (!leads)
+        return "another process leads: the rules of the one that has task 0 run everywhere, also here";
+    mem_free(r->awaited);
+    r->awaited = mem_strdup(plan->version);
+    return NULL;
+}
+
+static void take_rules(run_t *r, script_t *script, plan_t *plan) {
+    buf_t texts = {0};
+    texts_save(script_texts(script), &texts);
+    rulebox_put(r->rules, plan->version, buf_slice(&texts));
+    buf_fini(&texts);
+    const char *done = put_rules(r, plan);
+    if (done)
+        tell_reloaded(r, 1, done);
+    if (!done && r->n_tasks == 1) {
+        worker_reload(r->workers[0], script, plan); /* says so when it takes effect */
+        return;
+    }
+    script_close(script); /* who needs them loads them again */
+    plan_free(plan);
+}
+
+/* A reload is over for this process when all its tasks run the new rules. */
+static void await_rules(run_t *r) {
+    char version[VERSION_MAX];
+    for (int32_t i = 0; i < r->n_tasks && r->awaited; i++)
+        if (r->owns[i] && (!runs(r, i, version) || strcmp(version, r->awaited) != 0))
+            return;
+    if (r->awaited)
+        tell_reloaded(r, 1, "reloaded");
+    mem_free(r->awaited);
+    r->awaited = NULL;
+}
+
+static void reload_turn(run_t *r) {
     int asked = atomic_exchange(&reload_asked, 0);
     if (r->watch && watch_changed(r->watch, clock_mono(&clock_system)))
         asked = 1;
-    if (r->o->observer && r->o->observer->wants_reload && r->o->observer->wants_reload(r->o->observer))
+    if (observer(r) && observer(r)->wants_reload && observer(r)->wants_reload(observer(r)))
         asked = 1;
-    if (asked && r->o->observer && r->o->observer->reloading)
-        r->o->observer->reloading(r->o->observer);
+    if (asked && observer(r) && observer(r)->reloading)
+        observer(r)->reloading(observer(r));
     if (asked)
         reloader_start(r->reloader);
+    await_rules(r);
     script_t *script;
     plan_t *plan;
     const char *text;
     switch (reloader_poll(r->reloader, &script, &plan, &text)) {
-    case RELOAD_READY: take_rules(r, script, plan); return 0;
+    case RELOAD_READY: take_rules(r, script, plan); return;
     case RELOAD_FAULTY:
         log_say(r->log, LOG_ERROR, "rules", "not reloaded, the old rules go on: %s", text);
         tell_reloaded(r, 0, text);
-        return 0;
+        return;
     case RELOAD_NOTHING:
-    case RELOAD_BUSY: break;
+    case RELOAD_BUSY: return;
     }
-    return 0;
 }
 
 /* ---- the loop ---- */
 
-static int activate(run_t *r, error_t *e) {
-    active_options_t options = {.config = r->o->config,
-                                .texts = buf_slice(&r->texts),
-                                .log = r->log,
-                                .kafka = &r->kafka,
-                                .member = r->member,
-                                .observer = r->o->observer,
-                                .warm = standby_reader(r->standby)};
-    if (mono_diff_ms(clock_mono(&clock_system), r->retry_at) < 0)
-        return 0;
-    if (r->o->observer && r->o->observer->restoring)
-        r->o->observer->restoring(r->o->observer);
-    return active_open(&r->active, &options, e);
+static void pause_ns(long ns) {
+    struct timespec pause = {0, ns};
+    nanosleep(&pause, NULL);
 }
 
-/* A member that was replaced learns so from the group. Who is fenced again and again as the owner has a stranger for a rival. */
-static int has_rival(run_t *r, error_t *e) {
-    mono_t now = clock_mono(&clock_system);
-    if (r->fenced == 0 || mono_diff_ms(now, r->fenced_at) > FENCED_WITHIN_MS) {
-        r->fenced = 0;
-        r->fenced_at = now;
-    }
-    if (!r->owns || ++r->fenced < FENCED_TIMES)
-        return 0;
-    return error_set(e, ERR_INVALID,
-                     "a process that is no member of this group keeps taking over the transactional id \"%s-0\", which "
-                     "is this group's. "
-                     "Stop it, or give this group another group.id",
-                     r->o->config->group_id);
-}
-
-/* Anything indefinite: throw away what this process holds and restore. Only a person can mend ERR_INVALID. */
-static int recover(run_t *r, int rc, error_t *e) {
-    active_close(r->active);
-    r->active = NULL;
-    if (rc != ERR_INVALID && r->member && member_check_topic(r->member, e))
-        return ERR_INVALID;
-    if (rc == ERR_INVALID || (rc == ERR_FENCED && has_rival(r, e)))
-        return ERR_INVALID;
+/* The group may be out of reach for a while; only a person can mend ERR_INVALID. */
+static int member_turn(run_t *r, error_t *e) {
+    int rc = 0;
+    if (r->member)
+        rc = member_poll(r->member, LOOP_MS, e);
+    else
+        pause_ns(LOOP_MS * 1000000L);
+    if (rc == 0 || rc == ERR_INVALID)
+        return rc;
     mono_t now = clock_mono(&clock_system);
     if (strcmp(r->said.text, e->text) != 0 || mono_diff_ms(now, r->said_at) > SAY_AGAIN_MS) {
-        log_say(r->log, LOG_WARN, "engine", "%s; starting again from the last commit", e->text);
+        log_say(r->log, LOG_WARN, "engine", "%s", e->text);
         r->said = *e;
         r->said_at = now;
     }
-    r->retry_at = clock_mono(&clock_system);
-    r->retry_at.ns += (int64_t)RETRY_MS * 1000000;
+    pause_ns(PAUSE_NS - 1);
     return 0;
 }
 
+static int worker_faults(run_t *r, error_t *e) {
+    int rc = 0;
+    for (int32_t i = 0; i < r->n_tasks && rc == 0; i++)
+        if (r->workers[i])
+            rc = worker_failure(r->workers[i], e);
+    return rc;
+}
+
 static int turn(run_t *r, error_t *e) {
-    int rc = r->member ? member_poll(r->member, e) : 0;
+    int rc = member_turn(r, e);
+    reload_turn(r);
     if (rc == 0)
-        rc = reload_turn(r);
-    if (rc == 0 && r->owns && !r->active)
-        rc = activate(r, e);
-    if (rc == 0 && r->active) {
-        rc = active_turn(r->active, e);
-    } else if (rc == 0) {
-        standby_turn(r->standby, STANDBY_MS);
-    }
-    if (r->o->observer && r->o->observer->tick)
-        r->o->observer->tick(r->o->observer, r->active ? active_task(r->active) : NULL);
-    return rc ? recover(r, rc, e) : 0;
+        rc = worker_faults(r, e);
+    if (observer(r) && observer(r)->tick)
+        observer(r)->tick(observer(r), (uint32_t)r->n_owned);
+    return rc;
 }
 
 static int wants_stop(const run_t *r) {
     if (atomic_load(&stop_asked))
         return 1;
-    return r->o->observer && r->o->observer->wants_stop && r->o->observer->wants_stop(r->o->observer);
+    return observer(r) && observer(r)->wants_stop && observer(r)->wants_stop(observer(r));
+}
+
+/* Every task commits, also where one of them, or the group, has failed. */
+static int end_workers(run_t *r, error_t *e) {
+    int rc = 0;
+    for (int32_t i = 0; i < r->n_tasks; i++)
+        if (r->workers[i])
+            worker_end(r->workers[i]);
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        error_t one = {0};
+        int failed = r->workers[i] ? worker_wait(r->workers[i], &one) : 0;
+        if (failed && rc == 0)
+            *e = one;
+        rc = rc ? rc : failed;
+    }
+    return rc;
 }
 
 static int loop(run_t *r, error_t *e) {
     int rc = 0;
     while (rc == 0 && !wants_stop(r))
         rc = turn(r, e);
-    if (r->o->observer && r->o->observer->stopping)
-        r->o->observer->stopping(r->o->observer);
-    if (rc == 0 && r->active)
-        rc = active_commit(r->active, e);
-    return rc;
+    if (observer(r) && observer(r)->stopping)
+        observer(r)->stopping(observer(r));
+    error_t ending = {0};
+    int ended = end_workers(r, &ending);
+    if (rc == 0 && ended)
+        *e = ending;
+    return rc ? rc : ended;
+}
+
+static int cores(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
 static int open_all(run_t *r, error_t *e) {
@@ -224,39 +306,59 @@ static int open_all(run_t *r, error_t *e) {
         return atomic_load(&stop_asked) ? 0 : rc;
     if (watch_open(&r->watch, o->rules, e))
         log_say(r->log, LOG_WARN, "rules", "%s", e->text);
-    r->standby = standby_new(o->config, &r->kafka, 0);
     r->reloader = reloader_new(o->config, o->rules, r->log, check_outputs, r);
-    r->owns = !o->grouped;
-    if (!o->grouped)
+    if (r->n_tasks > 1)
+        r->gate = gate_new(o->config->threads > 0 ? (int)o->config->threads : cores());
+    if (!o->grouped) {
+        int32_t all = 0;
+        own(r, &all, 1);
         return 0;
+    }
     member_events_t events = {on_assigned, on_revoked, r};
     char *topic = changelog_topic(o->config);
     rc = member_open(&r->member, o->config, &r->kafka, topic, &events, e);
     mem_free(topic);
+    if (rc == 0 && r->n_tasks == 1) /* of several, the state of those is kept that this process had before */
+        worker_stand_by(worker_of(r, 0));
     return rc;
 }
 
+static void open_rules(run_t *r) {
+    buf_t texts = {0};
+    r->rules = rulebox_new();
+    texts_save(r->o->texts, &texts);
+    rulebox_put(r->rules, r->o->plan->version, buf_slice(&texts));
+    buf_fini(&texts);
+}
+
+static void close_all(run_t *r) {
+    for (int32_t i = 0; i < r->n_tasks; i++)
+        worker_free(r->workers[i]);
+    memset(r->workers, 0, (size_t)r->n_tasks * sizeof(worker_t *));
+    member_close(r->member);
+    reloader_free(r->reloader);
+    watch_close(r->watch);
+    rulebox_free(r->rules);
+    gate_free(r->gate);
+    mem_free(r->workers);
+    mem_free(r->owns);
+    mem_free(r->awaited);
+}
+
 int run_engine(const run_options_t *o) {
-    run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}};
+    run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}, .n_tasks = (int32_t)o->config->parallelism};
     error_t e = {0};
-    texts_save(o->texts, &r.texts);
+    r.workers = mem_zalloc((size_t)r.n_tasks * sizeof(worker_t *));
+    r.owns = mem_zalloc((size_t)r.n_tasks);
+    open_rules(&r);
     catch_signals(o->grouped);
     int rc = open_all(&r, &e);
     if (rc == 0)
         rc = loop(&r, &e);
     if (rc) /* before anything is closed: that may take its time */
         log_say(o->log, LOG_ERROR, "engine", "%s", e.text);
-    active_close(r.active);
-    r.active = NULL;
-    r.owns = 0;
-    member_close(r.member);
-    standby_free(r.standby);
-    reloader_free(r.reloader);
-    watch_close(r.watch);
-    buf_fini(&r.texts);
-    if (rc == 0) {
+    close_all(&r);
+    if (rc == 0)
         log_say(o->log, LOG_INFO, "engine", "stopped");
-        return EXIT_OK;
-    }
-    return rc <= ERR_INTERNAL ? EXIT_INTERNAL : EXIT_FAULT;
+    return rc == 0 ? EXIT_OK : rc <= ERR_INTERNAL ? EXIT_INTERNAL : EXIT_FAULT;
 }

@@ -1,8 +1,8 @@
 /* run: the sidecar's loop.
  *
- * Joins the group, and while this process owns the task: restore, then poll, step, write, commit; hands over when the
- * group says so; stops on request with a last commit. Recovers from anything indefinite by throwing the checkpoint away
- * and restoring. One thread; the watcher of rules and the clients of Kafka have their own. */
+ * Joins the group, has a worker (worker.h) for every task that this process owns, hands tasks over when the group says
+ * so, has changed rules loaded, and stops on request with a last commit of all. The work is the workers', each on its
+ * thread; this one only looks on. */
 #ifndef ANANAS_RUN_H
 #define ANANAS_RUN_H
 #include "load.h"

@@ -23,5 +23,7 @@ void serve_close(serve_t *s) {
     http_close(s->http);
     feed_free(s->feed);
     publisher_free(s->publisher);
+    observers_fini(&s->observers);
+    pulse_fini(&s->pulse);
     *s = (serve_t){0};
 }

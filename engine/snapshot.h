@@ -1,9 +1,9 @@
-/* snapshot: what the loop does, for everybody who is not on its thread.
+/* snapshot: what the process does, for everybody who is not on its threads.
  *
- * The publisher is an observer: on the loop's thread it keeps what only the course of events tells (since when a partition
- * holds the watermark back, how long commits take, counts over time) and puts out, a few times a second, an immutable
- * snapshot. Others take the newest one under a lock that is held for a pointer's time, look at it as long as they like, and
- * drop it. The publisher outlives the loop and its readers. Any thread may call what is not said to be the loop's. */
+ * The publisher is an observer: it keeps what only the course of events tells (since when a partition holds the watermark
+ * back, how long commits take), has a shot of each task taken (shot.h) and puts out, a few times a second, all of them as
+ * one immutable snapshot. Others take the newest one under a lock that is held for a pointer's time, look at it as long as they like, and
+ * drop it. The publisher outlives the loop and its readers. Any thread may call what is here. */
 #ifndef ANANAS_SNAPSHOT_H
 #define ANANAS_SNAPSHOT_H
 #include "arena.h"
@@ -31,6 +31,7 @@ extern const char *const snapshot_verdicts[SNAPSHOT_VERDICTS];
 typedef struct snapshot_partition {
     const char *topic;
     int32_t partition;
+    int32_t task; /* that reads it */
     int idle;
     etime_t max_time, watermark; /* ETIME_MIN: none */
     uint64_t records, bad;       /* rows of event time seen by this process; records that could not be used */
@@ -61,12 +62,21 @@ typedef struct snapshot_rule {
     uint32_t history[SNAPSHOT_HISTORY]; /* emitted per SNAPSHOT_HISTORY_MS, oldest first; the last is not over */
 } snapshot_rule_t;
 
+typedef struct snapshot_task {
+    int32_t task;
+    phase_t phase;       /* PHASE_RESTORING or PHASE_ACTIVE */
+    const char *version; /* of the rules it runs; NULL: not known yet */
+} snapshot_task_t;
+
 typedef struct snapshot {
     arena_t arena;
     int refs; /* under the publisher's lock */
     phase_t phase;
     wall_t at, started, phase_since;
     const char *version; /* of the rule set; "" while standing by */
+    int64_t parallelism;
+    snapshot_task_t *tasks; /* of this process */
+    uint32_t n_tasks;
     snapshot_source_t *sources;
     uint32_t n_sources;
     snapshot_rule_t *rules;
@@ -86,7 +96,7 @@ typedef struct snapshot {
 typedef struct publisher publisher_t;
 publisher_t *publisher_new(const config_t *config, log_t *log);
 void publisher_free(publisher_t *p);
-observer_t *publisher_observer(publisher_t *p); /* the loop's */
+observer_t *publisher_observer(publisher_t *p);
 
 const snapshot_t *snapshot_take(publisher_t *p);
 void snapshot_drop(publisher_t *p, const snapshot_t *s);

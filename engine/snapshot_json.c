@@ -52,6 +52,7 @@ static void write_partition(const snapshot_partition_t *p, int holds, buf_t *b) 
     buf_add_char(b, '{');
     text_member(b, "topic", p->topic);
     offset_member(b, "partition", p->partition);
+    offset_member(b, "task", p->task);
     time_member(b, "watermark", p->watermark);
     time_member(b, "max_event_time", p->max_time);
     flag_member(b, "idle", p->idle);
@@ -232,6 +233,21 @@ static void write_reload(const snapshot_t *s, buf_t *b) {
     buf_add_char(b, ',');
 }
 
+static void write_tasks(const snapshot_t *s, buf_t *b) {
+    count_member(b, "parallelism", (uint64_t)s->parallelism);
+    buf_add_str(b, "\"tasks\":[");
+    for (uint32_t i = 0; i < s->n_tasks; i++) {
+        buf_add_char(b, '{');
+        offset_member(b, "task", s->tasks[i].task);
+        text_member(b, "phase", snapshot_phase_name(s->tasks[i].phase));
+        text_member(b, "version", s->tasks[i].version);
+        close_with(b, '}');
+        buf_add_char(b, ',');
+    }
+    close_with(b, ']');
+    buf_add_char(b, ',');
+}
+
 void snapshot_json_write(const snapshot_t *s, buf_t *b) {
     buf_add_char(b, '{');
     text_member(b, "phase", snapshot_phase_name(s->phase));
@@ -246,6 +262,7 @@ void snapshot_json_write(const snapshot_t *s, buf_t *b) {
     count_member(b, "rollbacks", s->rollbacks);
     count_member(b, "state_bytes", s->state_bytes);
     count_member(b, "history_ms", SNAPSHOT_HISTORY_MS);
+    write_tasks(s, b);
     buf_add_str(b, "\"sources\":[");
     for (uint32_t i = 0; i < s->n_sources; i++) {
         write_source(&s->sources[i], b);

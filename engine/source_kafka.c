@@ -38,6 +38,9 @@ typedef struct source_kafka {
     int wake_fd;       /* readable when a queue has something */
     partition_t *parts;
     uint32_t n_parts, told; /* told: partitions given out as events after an assignment */
+    int32_t number, of;     /* of every topic the partitions p with p mod of == number are ours */
+    int32_t aside;          /* the topic that carries frames, -1: none */
+    int held;               /* no records for now */
     position_t *positions;
     rd_kafka_message_t **messages;
     size_t n_messages, cap_messages;
@@ -60,7 +63,8 @@ typedef struct source_kafka {
 #define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
 #define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
 #define MIN_PREFETCH (1 << 20)
-#define READY_MAX 512  /* records taken from a partition's queue at a time */
+#define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
+#define READY_MAX 512                  /* records taken from a partition's queue at a time */
 #define MISSING_MS 500 /* how long the others wait for a partition that is known to have more */
 
 static partition_t *part_find(source_kafka_t *s, int32_t topic, int32_t partition) {
@@ -83,6 +87,8 @@ static int32_t topic_index(const source_kafka_t *s, const char *name) {
             return i;
     return -1;
 }
+
+static int is_aside(const source_kafka_t *s, const partition_t *p) { return p->at.topic == s->aside; }
 
 /* ---- the side thread ---- */
 
@@ -117,10 +123,13 @@ static void count_partitions(source_kafka_t *s, uint32_t turn) {
     int32_t topic = topics ? (int32_t)(turn % (uint32_t)topics) : 0;
     for (uint32_t i = 0; i < s->n_parts; i++)
         reads += s->parts[i].at.topic == topic;
-    if (topics && reads)
+    if (topics && s->n_parts && topic != s->aside)
         snprintf(name, sizeof name, "%s", s->topics[topic]);
     pthread_mutex_unlock(&s->lock);
-    if (*name && topics_partitions(s->asker, name, 1000, NULL) > reads)
+    int count = *name ? topics_partitions(s->asker, name, 1000, NULL) : 0, ours = 0;
+    for (int p = s->number; p < count; p += s->of)
+        ours++;
+    if (ours > reads)
         atomic_store(&s->grown, 1);
 }
 
@@ -214,7 +223,8 @@ static uint32_t tell_partitions(source_kafka_t *s, event_t *events, uint32_t max
     uint32_t n = 0;
     while (s->told < s->n_parts && n < max) {
         const position_t *at = &s->parts[s->told++].at;
-        events[n++] = (event_t){.kind = EVENT_PARTITION, .record = {.topic = at->topic, .partition = at->partition}};
+        if (at->topic != s->aside)
+            events[n++] = (event_t){.kind = EVENT_PARTITION, .record = {.topic = at->topic, .partition = at->partition}};
     }
     return n;
 }
@@ -223,7 +233,7 @@ static uint32_t tell_idle(source_kafka_t *s, mono_t now, event_t *events, uint32
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_parts && n < max; i++) {
         partition_t *p = &s->parts[i];
-        if (p->idle || !p->at_end || mono_diff_ms(now, p->last) < p->idle_after)
+        if (p->idle || !p->at_end || is_aside(s, p) || mono_diff_ms(now, p->last) < p->idle_after)
             continue;
         p->idle = 1;
         events[n++] = (event_t){.kind = EVENT_IDLE, .record = {.topic = p->at.topic, .partition = p->at.partition}};
@@ -293,6 +303,8 @@ static int gather(source_kafka_t *s, mono_t now, error_t *e) {
     int any = 0, held = 0;
     for (uint32_t i = 0; i < s->n_parts; i++) {
         partition_t *p = &s->parts[i];
+        if (is_aside(s, p))
+            continue;
         int rc = p->next_ready == p->n_ready ? refill(s, p, e) : 0;
         if (rc)
             return rc;
@@ -310,7 +322,7 @@ static partition_t *earliest(source_kafka_t *s, int64_t *others) {
     *others = INT64_MAX;
     for (uint32_t i = 0; i < s->n_parts; i++) {
         partition_t *p = &s->parts[i];
-        if (p->next_ready == p->n_ready)
+        if (p->next_ready == p->n_ready || is_aside(s, p))
             continue;
         if (!first || p->head < first->head) {
             if (first)
@@ -348,6 +360,32 @@ static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, m
     return n;
 }
 
+/* Frames that are there, up to a control frame (those have keys): *cut is then 1. Count, or negative. */
+static int give_frames(source_kafka_t *s, event_t *events, uint32_t max, mono_t now, int *cut, error_t *e) {
+    partition_t *p = s->aside >= 0 && s->n_parts ? &s->parts[s->n_parts - 1] : NULL;
+    uint32_t n = 0;
+    size_t bytes = 0;
+    seen_t seen = {0};
+    if (!p || !is_aside(s, p)) /* topics are sorted by index, and this one is the last */
+        return 0;
+    while (n < max && bytes < FRAMES_BYTES && !*cut) {
+        int rc = p->next_ready == p->n_ready ? refill(s, p, e) : 0;
+        if (rc)
+            return rc;
+        if (p->next_ready == p->n_ready)
+            break;
+        rd_kafka_message_t *m = p->ready[p->next_ready++];
+        mem_grow(&s->messages, &s->cap_messages, s->n_messages + 1, sizeof(rd_kafka_message_t *));
+        s->messages[s->n_messages++] = m;
+        if (!take_message(s, m, &seen, now, &events[n]))
+            continue;
+        events[n++].kind = EVENT_FRAME;
+        bytes += m->len;
+        *cut = m->key != NULL;
+    }
+    return (int)n;
+}
+
 static void wait_for_more(source_kafka_t *s, int timeout_ms) {
     struct pollfd fd = {.fd = s->wake_fd, .events = POLLIN};
     uint64_t count;
@@ -365,14 +403,16 @@ static int serve_client(source_kafka_t *s, error_t *e) {
     return rc;
 }
 
-static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e) {
-    source_kafka_t *s = (source_kafka_t *)base;
-    *end = 0;
-    uint32_t n = tell_partitions(s, events, max);
-    int rc = s->rk ? serve_client(s, e) : 0;
-    while (rc == 0 && n < max && s->rk) {
+/* Records, as far as they are there; waits for the first event when there is none. Count, or negative. */
+static int give_more(source_kafka_t *s, event_t *events, uint32_t max, int timeout_ms, int *cut, error_t *e) {
+    uint32_t n = 0;
+    while (n < max && !*cut) {
         mono_t now = clock_mono(s->clock);
-        rc = gather(s, now, e);
+        int frames = give_frames(s, events + n, max - n, now, cut, e);
+        if (frames < 0)
+            return frames;
+        n += (uint32_t)frames;
+        int rc = s->held || *cut ? 0 : gather(s, now, e);
         if (rc < 0)
             return rc;
         if (rc == 0 && n == 0 && timeout_ms > 0) {
@@ -383,11 +423,22 @@ static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout
         if (rc == 0)
             break;
         n += give_records(s, events + n, max - n, now);
-        rc = 0;
     }
+    return (int)n;
+}
+
+static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e) {
+    source_kafka_t *s = (source_kafka_t *)base;
+    int cut = 0;
+    *end = 0;
+    uint32_t n = tell_partitions(s, events, max);
+    int rc = s->rk ? serve_client(s, e) : 0;
+    if (rc == 0 && s->rk)
+        rc = give_more(s, events + n, max - n, n ? 0 : timeout_ms, &cut, e);
     if (rc < 0)
         return rc;
-    if (n < max)
+    n += (uint32_t)rc;
+    if (n < max && !cut && !s->held)
         n += tell_idle(s, clock_mono(s->clock), events + n, max - n);
     return (int)n;
 }
@@ -462,6 +513,8 @@ int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, c
     s->base = (source_t){kafka_poll, kafka_release, kafka_close};
     s->config = c;
     s->topics = topics;
+    s->of = 1;
+    s->aside = -1;
     s->clock = clock;
     s->wants_headers = wants_headers(c);
     s->last_record = s->last_clock = clock_mono(clock);
@@ -566,11 +619,21 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     return 0;
 }
 
-void source_kafka_set_topics(source_t *base, const char *const *topics) {
+void source_kafka_share(source_t *base, int32_t number, int32_t of, int32_t aside) {
     source_kafka_t *s = (source_kafka_t *)base;
     pthread_mutex_lock(&s->lock);
-    s->topics = topics;
+    s->number = number;
+    s->of = of;
+    s->aside = aside;
     pthread_mutex_unlock(&s->lock);
+}
+
+void source_kafka_hold(source_t *base, int yes) { ((source_kafka_t *)base)->held = yes; }
+
+void source_kafka_wake(source_t *base) {
+    uint64_t one = 1;
+    if (write(((source_kafka_t *)base)->wake_fd, &one, sizeof one) < 0)
+        return; /* full: it is awake */
 }
 
 const position_t *source_kafka_positions(const source_t *base, uint32_t *n) {

@@ -1,7 +1,7 @@
 /* status_line: how the stream goes, in one line at the foot of a terminal and for the service manager.
  *
  * An observer that counts and, a few times a second, gives the log a line to keep below what it says, and now and then
- * the same to the service manager. Borrows both. The loop's thread. */
+ * the same to the service manager. Borrows both. Called through observers.h. */
 #ifndef ANANAS_STATUS_LINE_H
 #define ANANAS_STATUS_LINE_H
 #include "log.h"

@@ -26,18 +26,32 @@ int topics_partitions(rd_kafka_t *rk, const char *name, int timeout_ms, error_t 
     return n;
 }
 
+typedef struct topic_setting {
+    topic_kind_t kind;
+    const char *name, *value;
+} topic_setting_t;
+
+/* A changelog's small segments close soon and are cleaned early: what a restore reads stays near the live state. A reader
+ * of it must be through before tombstones go: see there. */
+static const topic_setting_t topic_settings[] = {{TOPIC_CHANGELOG, "cleanup.policy", "compact"},
+                                                 {TOPIC_CHANGELOG, "segment.bytes", "16777216"},
+                                                 {TOPIC_CHANGELOG, "segment.ms", "600000"},
+                                                 {TOPIC_CHANGELOG, "min.cleanable.dirty.ratio", "0.1"},
+                                                 {TOPIC_CHANGELOG, "delete.retention.ms", "300000"},
+                                                 {TOPIC_CHANGELOG, "max.message.bytes", "10485760"},
+                                                 {TOPIC_REPARTITION, "cleanup.policy", "delete"},
+                                                 {TOPIC_REPARTITION, "retention.ms", "-1"},
+                                                 {TOPIC_REPARTITION, "retention.bytes", "-1"},
+                                                 {TOPIC_REPARTITION, "segment.bytes", "67108864"},
+                                                 {TOPIC_REPARTITION, "max.message.bytes", "10485760"},
+                                                 {TOPIC_OUTPUT, NULL, NULL}};
+
 static rd_kafka_NewTopic_t *new_topic(const topic_want_t *w) {
     char why[256];
     rd_kafka_NewTopic_t *t = rd_kafka_NewTopic_new(w->name, w->partitions, w->replication, why, sizeof why);
-    if (!t || !w->compacted)
-        return t;
-    /* Small segments that close soon and are cleaned early: what a restore reads stays near the live state. */
-    rd_kafka_NewTopic_set_config(t, "cleanup.policy", "compact");
-    rd_kafka_NewTopic_set_config(t, "segment.bytes", "16777216");
-    rd_kafka_NewTopic_set_config(t, "segment.ms", "600000");
-    rd_kafka_NewTopic_set_config(t, "min.cleanable.dirty.ratio", "0.1");
-    rd_kafka_NewTopic_set_config(t, "delete.retention.ms", "300000"); /* a reader must be through before: see there */
-    rd_kafka_NewTopic_set_config(t, "max.message.bytes", "10485760");
+    for (const topic_setting_t *s = t ? topic_settings : NULL; s && s->name; s++)
+        if (s->kind == w->kind)
+            rd_kafka_NewTopic_set_config(t, s->name, s->value);
     return t;
 }
 

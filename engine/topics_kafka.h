@@ -7,11 +7,17 @@
 
 #include "config.h"
 
+typedef enum {
+    TOPIC_OUTPUT,
+    TOPIC_CHANGELOG,  /* compacted, in small segments, so that restoring stays short */
+    TOPIC_REPARTITION /* kept until what was read is deleted */
+} topic_kind_t;
+
 typedef struct topic_want {
     const char *name;
     int32_t partitions;  /* -1: the broker's default */
     int16_t replication; /* -1: the broker's default */
-    int compacted;       /* a changelog: compacted, in small segments, so that restoring stays short */
+    topic_kind_t kind;
     const char *why;     /* "written by rule \"x\"", for messages */
 } topic_want_t;
 

@@ -19,12 +19,12 @@ local LAYERS = {
         "leaving", "exchange" },
     -- edges
     { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
-        "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka" },
+        "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka", "repartition_kafka" },
     -- the way of a record as a whole
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
     -- what drives it
-    { "pulse", "notify", "snapshot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "replay", "active", "display", "command",
-        "main" },
+    { "pulse", "notify", "snapshot", "shot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "rulebox", "gate",
+        "worker", "rollout", "replay", "active", "display", "command", "main" },
 }
 -- { what is included, who may include it }
 local DOORS = {
