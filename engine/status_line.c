@@ -61,8 +61,8 @@ static void on_turned(observer_t *o, int32_t task, const task_t *t) {
 
 static void on_closed(observer_t *o, int32_t task) {
     status_line_t *l = (status_line_t *)o;
-    *line_of(l, task) = l->tasks[l->n_tasks - 1];
-    l->n_tasks--;
+    task_line_t *line = line_of(l, task);
+    *line = l->tasks[--l->n_tasks];
 }
 
 static void on_tick(observer_t *o, uint32_t owned) {
