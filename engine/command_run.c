@@ -1,4 +1,5 @@
 #include "command.h"
+#include "mem.h"
 #include "notify.h"
 #include "run.h"
 #include "serve.h"
@@ -32,6 +33,7 @@ static int run(const loaded_t *l, log_t *log) {
 int command_run(const options_t *o, log_t *log) {
     loaded_t l;
     faults_t faults = {0};
+    mem_keep_buffers();
     if (load_all(options_get(o, "config"), NULL, log, &l, &faults)) {
         load_print_faults(&faults);
         faults_fini(&faults);

@@ -40,8 +40,8 @@ static const setting_t defaults[] = {
     {"linger.ms", "2", PRODUCER},
     {"batch.size", "1000000", PRODUCER},
     {"batch.num.messages", "50000", PRODUCER},
-    {"queue.buffering.max.messages", "2000000", PRODUCER},
-    {"queue.buffering.max.kbytes", "65536", PRODUCER},
+    {"queue.buffering.max.messages", "50000", PRODUCER}, /* each takes about 600 bytes beside its own */
+    {"queue.buffering.max.kbytes", "32768", PRODUCER},
 };
 
 /* What the guarantees rest on. */

@@ -1,4 +1,5 @@
 #include "mem.h"
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,15 @@
 static void die(size_t size) {
     fprintf(stderr, "ananas: out of memory (%zu bytes wanted)\n", size);
     abort();
+}
+
+#define KEEP_BUFFER (32 << 20) /* the most that glibc takes */
+#define KEEP_FREE (64 << 20)
+
+void mem_keep_buffers(void) {
+    mallopt(M_MMAP_THRESHOLD, KEEP_BUFFER);
+    mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
+    mallopt(M_MXFAST, 0); /* lists of small chunks would be swept for every large one */
 }
 
 void *mem_alloc(size_t size) {

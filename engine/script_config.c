@@ -119,7 +119,7 @@ static void copy_config(lua_State *L, int t, config_t *c) {
     c->http = script_read_string(L, t, "http");
     c->http_token = script_read_string(L, t, "http_token");
     c->max_state = script_read_int(L, t, "max_state", 0);
-    c->prefetch = script_read_int(L, t, "prefetch", 64 << 20);
+    c->prefetch = script_read_int(L, t, "prefetch", 32 << 20);
     read_nested(L, t, c);
 }
 

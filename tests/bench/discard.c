@@ -13,8 +13,8 @@ static void take(void *ctx, rd_kafka_message_t *m) {
 int main(int argc, char **argv) {
     if (argc != 3)
         return 2;
-    mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* as ananas run does */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     double first = 0;
     sum_t sum = {0};
     int64_t n = client_read(argv[1], argv[2], take, &sum, &first);

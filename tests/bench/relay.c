@@ -64,8 +64,8 @@ static void count(void *ctx, rd_kafka_message_t *m) {
 int main(int argc, char **argv) {
     if (argc < 5)
         return 2;
-    mallopt(M_MMAP_THRESHOLD, 64 << 20);
-    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* as ananas run does */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     relay_t r = {.producer = client_producer(argv[1], "2")};
     for (int i = 4; i < argc; i++) {
         char name[300];
