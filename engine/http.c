@@ -25,14 +25,16 @@
 #define RELOAD_MS 10000  /* how long a POST waits for its result */
 #define BEAT_MS 10000    /* a comment on a quiet stream, so that both ends notice a dead one */
 #define STREAM_BYTES ((size_t)64 * 1024)
+#define SEND_BYTES (128 * 1024)
 #define EVENTS_BEFORE 50 /* what a new reader of events gets of the past */
 #define WAIT_MS 200
 #define WAIT_STREAM_MS 40
 
 typedef struct connection { /* one client's; bounded by CONNECTIONS_MAX */
     struct connection *prev, *next;
-    int fd, keeps; /* keeps: a stream, or waiting for a reload */
-    mono_t since;  /* it was opened, or its last request finished */
+    int fd, keeps;                /* keeps: a stream, or waiting for a reload */
+    const struct request *stream; /* of events, that it reads; or NULL */
+    mono_t since;                 /* it was opened, or its last request finished */
 } connection_t;
 
 typedef enum { WAITS_NOT, WAITS_EVENTS, WAITS_RELOAD } waits_t;
@@ -176,6 +178,7 @@ static enum MHD_Result get_metrics(request_t *r) {
     buf_t b = {0};
     const snapshot_t *s = snapshot_take(r->http->publisher);
     metrics_write(s, pulse_age_ms(r->http->pulse), &b);
+    metrics_write_http(r->http->n_connections, r->http->n_streams, &b);
     snapshot_drop(r->http->publisher, s);
     return send_buf(r, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
@@ -254,6 +257,9 @@ static enum MHD_Result get_events(request_t *r) {
         r->at = after + 1 > first ? after + 1 : first;
     r->is_stream = 1;
     r->connection->keeps = 1;
+    r->connection->stream = r;
+    /* What the kernel would hold for a reader that does not read is no use to anybody. */
+    (void)setsockopt(r->connection->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BYTES}, sizeof(int));
     r->http->n_streams++;
     buf_add_str(&r->out, "retry: 1000\n\n");
     r->deadline = ms_ahead(BEAT_MS);
@@ -393,6 +399,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **state, e
     if (r->is_stream)
         r->http->n_streams--;
     r->connection->keeps = 0;
+    r->connection->stream = NULL;
     r->connection->since = clock_mono(&clock_system);
     buf_fini(&r->out);
     mem_free(r);
@@ -426,6 +433,11 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
     *context = NULL;
 }
 
+/* It does not take what is there, and what it wants next is no longer kept. */
+static int is_left_behind(const http_t *h, const request_t *stream) {
+    return stream && stream->waits == WAITS_NOT && feed_first(h->feed) > stream->at;
+}
+
 /* Clients that send a byte now and then never time out by themselves. When connections get scarce, patience does, too. */
 static void sweep(http_t *h) {
     if (ms_since(h->swept) < CROWDED_MS / 2)
@@ -433,7 +445,7 @@ static void sweep(http_t *h) {
     h->swept = clock_mono(&clock_system);
     int64_t patience = h->n_connections > CONNECTIONS_MAX * 3 / 4 ? CROWDED_MS : REQUEST_MS;
     for (connection_t *c = h->connections; c; c = c->next)
-        if (!c->keeps && ms_since(c->since) > patience)
+        if ((!c->keeps && ms_since(c->since) > patience) || is_left_behind(h, c->stream))
             shutdown(c->fd, SHUT_RDWR);
 }
 

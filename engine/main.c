@@ -87,7 +87,9 @@ int main(int argc, char **argv) {
         return EXIT_OK;
     }
     int status = with_log(&o, &e);
-    if (fflush(stdout) != 0 && status == EXIT_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_OK) {
+        fputs("ananas: standard output cannot be written\n", stderr);
         status = EXIT_FAULT;
+    }
     return status;
 }

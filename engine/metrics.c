@@ -295,3 +295,10 @@ void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b) {
     write_rules(s, b);
     write_process(b);
 }
+
+void metrics_write_http(uint32_t connections, uint32_t readers, buf_t *b) {
+    write_head(b, "ananas_http_connections", "gauge", "Connections to the listener, this one included.");
+    buf_printf(b, "ananas_http_connections %u\n", connections);
+    write_head(b, "ananas_http_event_readers", "gauge", "Connections that read /events.");
+    buf_printf(b, "ananas_http_event_readers %u\n", readers);
+}

@@ -8,4 +8,5 @@
 
 /* beat_ms: how long ago the loop last turned. */
 void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b);
+void metrics_write_http(uint32_t connections, uint32_t readers, buf_t *b); /* of the listener itself */
 #endif

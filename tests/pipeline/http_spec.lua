@@ -1,68 +1,26 @@
 -- What the engine answers over HTTP, asked with plain sockets, so that bad clients can be played as well.
 
-local ffi = require "ffi"
+local client = require "tests.support.kafka_client"
+local http_client = require "tests.support.http_client"
+local kafka = require "tests.support.kafka"
 local net = require "tests.support.net"
 local process = require "tests.support.process"
 local promtool = require "tests.support.promtool"
 local replay = require "tests.support.replay"
 
-local C = ffi.C
 local ROOT = replay.root
 
--- A TCP connection to loopback: send, and read to the end or until `seconds` are over.
-local Client = {}
-Client.__index = Client
-local function connect(port)
-    local fd = C.socket(2, 1 + 524288, 0)
-    local to = ffi.new("struct net_address", { family = 2, port = C.htons(port), ip = C.htonl(0x7f000001) })
-    assert(C.connect(fd, to, 16) == 0, "cannot connect")
-    return setmetatable({ fd = fd, text = "", over = false }, Client)
-end
-function Client:send(text) C.write(self.fd, text, #text) return self end
-function Client:read(seconds, until_pattern)
-    local deadline, bytes = process.now() + seconds, ffi.new("char[65536]")
-    local fds = ffi.new("struct process_pollfd[1]", { { self.fd, 1, 0 } })
-    while not self.over and process.now() < deadline and not (until_pattern and self.text:find(until_pattern)) do
-        if C.poll(fds, 1, 50) > 0 then
-            local n = tonumber(C.read(self.fd, bytes, 65536))
-            if n <= 0 then self.over = true else self.text = self.text .. ffi.string(bytes, n) end
-        end
-    end
-    return self.text
-end
-function Client:close() C.close(self.fd) end
-
-local function ask(port, request, seconds)
-    local client = connect(port):send(request)
-    local text = client:read(seconds or 15)
-    client:close()
-    return { status = tonumber(text:match "^HTTP/1%.%d (%d+)"), head = text:match "^(.-)\r\n\r\n", body = text:match "\r\n\r\n(.*)$", text = text }
-end
-local function headers(o)
-    local out = {}
-    for name, value in pairs(o or {}) do out[#out + 1] = name .. ": " .. value .. "\r\n" end
-    return table.concat(out)
-end
-local function get(port, path, more)
-    more = more or {}
-    more.Host = more.Host or "localhost:" .. port
-    return ask(port, "GET " .. path .. " HTTP/1.1\r\nConnection: close\r\n" .. headers(more) .. "\r\n")
-end
-local function post(port, path, more)
-    more = more or {}
-    more.Host = more.Host or "localhost:" .. port
-    return ask(port, "POST " .. path .. " HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n" .. headers(more) .. "\r\n")
-end
+local connect, ask, get, post = http_client.connect, http_client.ask, http_client.get, http_client.post
 
 local function start(address, rules)
-    return process.spawn { replay.binary, "demo", "--rate", "300", "--rules", rules, "--http", address }
+    return process.spawn { replay.binary, "demo", "--rate", "2000", "--rules", rules, "--http", address }
 end
 local function ready(port)
     return process.eventually(30, function() return net.is_open(port) and get(port, "/readyz").status == 200 end, 0.2)
 end
 
 describe("HTTP", function()
-    local folder, rules, port, engine
+    local folder, rules, port, engine, slow
 
     setup(function()
         folder = replay.folder()
@@ -71,6 +29,8 @@ describe("HTTP", function()
         port = net.free_port()
         engine = start("127.0.0.1:" .. port, rules)
         assert(ready(port), engine.err)
+        -- It never reads, for as long as the other specs take: its socket holds little.
+        slow = connect(port, false, 4096):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     end)
     teardown(function()
         engine:signal("TERM")
@@ -151,9 +111,9 @@ describe("HTTP", function()
     end)
 
     it("shows anomalies as they are committed", function()
-        local client = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        local text = client:read(5, '"rule":"bad_toppings".-\n\n')
-        client:close()
+        local reader = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        local text = reader:read(5, '"rule":"bad_toppings".-\n\n')
+        reader:close()
         assert.truthy(text:find("text/event-stream", 1, true))
         local event = replay.decode(text:match "data: ({.-})\r?\n")
         assert.truthy(event.rule and event.value and event.at, text)
@@ -203,20 +163,36 @@ describe("HTTP", function()
         assert.equal(200, get(port, "/healthz").status)
     end)
 
-    it("goes on while two hundred clients hang", function()
-        local hanging = {}
-        for i = 1, 200 do hanging[i] = connect(port):send("GET /metrics HTTP/1.1\r\nHost: loc") end
-        local before = replay.decode((get(port, "/rules").body)).commits
-        process.sleep(0.5)
-        assert.is_true(replay.decode(get(port, "/rules").body).commits > before)
-        for _, client in ipairs(hanging) do client:close() end
+    it("goes on while a thousand clients connect and hang, and lets others in again", function()
+        local hanging, commits = {}, replay.decode((get(port, "/rules").body)).commits
+        for i = 1, 1000 do hanging[i] = connect(port, true):send("GET /metrics HTTP/1.1\r\nHost: loc") end
+        local seen
+        assert(process.eventually(30, function()
+            local status
+            status, seen = pcall(function() return get(port, "/metrics").body end)
+            return status and seen
+        end, 0.2))
+        assert.is_true(tonumber(seen:match "\nananas_commits_total (%d+)") > commits)
+        assert.is_true(tonumber(seen:match "\nananas_http_connections (%d+)") <= 128)
+        for _, one in ipairs(hanging) do one:close() end
+        assert(process.eventually(10, function() return get(port, "/healthz").status == 200 end))
     end)
 
-    it("drops a reader of events that does not read, and nobody else notices", function()
-        local slow = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        process.sleep(1)
-        assert.equal(200, get(port, "/healthz").status)
+    it("drops a reader of events that does not read, while another one gets all of them", function()
+        local function readers() return tonumber(get(port, "/metrics").body:match "\nananas_http_event_readers (%d+)") end
+        local reader = connect(port):send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert(process.eventually(60, function()
+            reader:read(0.2)
+            return readers() == 1
+        end), "the slow reader is still there")
         slow:close()
+        local last, n = nil, 0
+        for id in reader.text:gmatch "\nid: (%d+)" do
+            assert.equal((last or tonumber(id) - 1) + 1, tonumber(id))
+            last, n = tonumber(id), n + 1
+        end
+        assert.is_true(n > 100, n .. " events")
+        reader:close()
     end)
 
     it("says so when the port is taken, with status 1", function()
@@ -240,5 +216,52 @@ describe("HTTP", function()
         assert.equal(1, other:wait(15).code)
         assert.truthy(other.err:find("no socket", 1, true), other.err)
         assert.equal("kept", replay.read(folder .. "/file"))
+    end)
+
+    describe("where others can reach it", function()
+        local broker = kafka.shared()
+        local one
+
+        local function run(settings)
+            local names = { input = kafka.name "reach", output = kafka.name "reach-out", group = kafka.name "reach-group" }
+            client.create_topics(broker.bootstrap, { { name = names.input, partitions = 1 } })
+            local at = net.free_port()
+            replay.write(folder .. "/ananas.lua", ([[
+kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s" }
+source "logins" { topic = "%s" }
+rules "reach.lua"
+topics { partitions = 1, replication = 1 }
+http "0.0.0.0:%d"
+%s
+]]):format(broker.bootstrap, names.group, names.input, at, settings))
+            replay.write(folder .. "/reach.lua", ('rule "all" { from = "logins", to = %q }'):format(names.output))
+            one = process.spawn { replay.binary, "run", "-c", folder .. "/ananas.lua", env = { TOKEN = "s3cret-t0ken" } }
+            assert(process.eventually(30, function() return net.is_open(at) and get(at, "/readyz").status == 200 end, 0.1), one.err)
+            return at
+        end
+        after_each(function() one:stop(15) end)
+
+        it("reloads for those who send the token, and shows it to nobody", function()
+            local at = run 'http_token (env "TOKEN")'
+            assert.equal(401, post(at, "/-/reload").status)
+            assert.equal(401, post(at, "/-/reload", { Authorization = "Bearer s3cret-t0keN" }).status)
+            assert.equal(401, post(at, "/-/reload", { Authorization = "Basic s3cret-t0ken" }).status)
+            assert.equal(200, post(at, "/-/reload", { Authorization = "Bearer s3cret-t0ken" }).status)
+            for _, path in ipairs { "/", "/rules", "/metrics", "/healthz" } do
+                local answer = get(at, path, { Host = "ananas.example:9464" })   -- by whatever name it is reached
+                assert.equal(200, answer.status)
+                assert.falsy(answer.text:find("s3cret", 1, true))
+            end
+            assert.falsy(one.err:find("s3cret", 1, true))
+        end)
+
+        it("reloads for nobody where no token is set, and says so at the start", function()
+            local at = run ""
+            assert.equal(403, post(at, "/-/reload").status)
+            assert.equal(403, post(at, "/-/reload", { Authorization = "Bearer " }).status)
+            assert.equal(200, get(at, "/rules").status)
+            one:pump(0)
+            assert.truthy(one.err:find("everybody who reaches it may read, nobody may reload", 1, true), one.err)
+        end)
     end)
 end)
