@@ -1,9 +1,15 @@
 #include "group_run.h"
 #include "mem.h"
 
-/* The numbers of the next window row and of the next chunk stand beside the groups, under a key shorter than any of theirs. */
+/* The numbers of the next window row and of the next chunk, and the name of the rule whose state stands for this one's,
+ * stand beside the groups, under keys shorter than any of theirs. */
 #define NUMBERS_KEY "seq"
+#define LEAD_KEY "of"
 #define TIME_KEY 8
+
+typedef struct numbers {
+    uint64_t sequence, chunk;
+} numbers_t;
 
 group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, ETIME_MIN); }
 
@@ -23,6 +29,7 @@ group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     g->aggregate =
         aggregate_new(rule->aggs, rule->n_aggs, rule->time_format, sizeof(group_head_t), 1, rule->provenance);
     g->counting = aggregate_only_counts(g->aggregate) && !rule->early;
+    g->plain = !rule->early && rule->lateness == 0;
     mem_free(name);
     mem_free(version);
     return g;
@@ -41,12 +48,136 @@ void group_free(group_t *g) {
     mem_free(g);
 }
 
+/* --- state that several rules share --- */
+
+static int is_group(const store_entry_t *e) { return entry_key(e).len >= TIME_KEY; }
+
+static numbers_t read_numbers(const group_t *g) {
+    numbers_t n = {0};
+    store_entry_t *e = store_get(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY));
+    if (e && entry_value(e).len == sizeof n)
+        memcpy(&n, entry_value(e).s, sizeof n);
+    return n;
+}
+
+static void write_numbers(group_t *g, const numbers_t *n) {
+    numbers_t before = read_numbers(g);
+    if (n->sequence != before.sequence || n->chunk != before.chunk)
+        entry_set(g->space, store_put(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY), NULL), n, sizeof *n);
+}
+
+static store_entry_t *lead_entry(const group_t *g) { return store_get(g->space, LEAD_KEY, strlen(LEAD_KEY)); }
+
+slice_t group_lead_name(const group_t *g) {
+    store_entry_t *e = lead_entry(g);
+    return e ? entry_value(e) : (slice_t){NULL, 0};
+}
+
+void group_alone(group_t *g) { g->lead = g->readers = g->next_reader = NULL; }
+
+void group_lend(group_t *g, group_t *lead) {
+    group_t **at = g->lead ? &g->lead->readers : NULL;
+    while (at && *at != g)
+        at = &(*at)->next_reader;
+    if (at)
+        *at = g->next_reader;
+    g->lead = lead;
+    g->next_reader = lead ? lead->readers : NULL;
+    if (lead)
+        lead->readers = g;
+}
+
+static void drop_groups(space_t *sp) {
+    for (store_entry_t *e = space_next(sp, NULL); e; e = space_next(sp, e))
+        if (is_group(e))
+            store_del(sp, e);
+}
+
+void group_join(group_t *g, group_t *lead) {
+    drop_groups(g->space);
+    slice_t before = group_lead_name(g), name = slice_of(lead->rule->name);
+    if (!before.s || !slice_eq(before, name))
+        entry_set(g->space, store_put(g->space, LEAD_KEY, strlen(LEAD_KEY), NULL), name.s, name.len);
+    group_lend(g, lead);
+    group_rebuild(g);
+}
+
+static void copy_space(space_t *to, space_t *from, int groups_only) {
+    for (store_entry_t *e = space_next(from, NULL); e; e = space_next(from, e)) {
+        slice_t key = entry_key(e), value = entry_value(e);
+        if (!groups_only || is_group(e))
+            entry_set(to, store_put(to, key.s, key.len, NULL), value.s, value.len);
+    }
+}
+
+static void take_copy(group_t *g, group_t *lead) {
+    store_entry_t *e = lead_entry(g);
+    if (e)
+        store_del(g->space, e);
+    group_lend(g, NULL);
+    if (!lead)
+        return;
+    copy_space(g->space, lead->space, 1);
+    copy_space(g->chunks.space, lead->chunks.space, 0);
+    numbers_t numbers = read_numbers(g);
+    numbers.chunk = read_numbers(lead).chunk;
+    write_numbers(g, &numbers);
+    group_rebuild(g);
+}
+
+void group_part(group_t *g) {
+    group_t *next = g->readers;
+    take_copy(next ? next : g, next ? g : g->lead);
+    while (next && g->readers)
+        group_join(g->readers, next);
+}
+
+int group_same_state(const group_t *a, const group_t *b) {
+    size_t n = 0;
+    if (space_count(a->chunks.space) || space_count(b->chunks.space))
+        return 0; /* equal lists may stand under other numbers */
+    for (store_entry_t *e = space_next(a->space, NULL); e; e = space_next(a->space, e)) {
+        slice_t key = entry_key(e);
+        if (!is_group(e))
+            continue;
+        const store_entry_t *other = store_get(b->space, key.s, key.len);
+        if (!other || !slice_eq(entry_value(e), entry_value(other)))
+            return 0;
+        n++;
+    }
+    for (store_entry_t *e = space_next(b->space, NULL); e; e = space_next(b->space, e))
+        n -= is_group(e) ? 1 : 0;
+    return n == 0;
+}
+
+int group_alike(const rule_t *a, const rule_t *b) {
+    if (a->window.kind != b->window.kind || a->window.kind == WINDOW_NONE || a->window.kind == WINDOW_RECORD ||
+        strcmp(a->state_hash, b->state_hash) != 0 || a->early || b->early || a->lateness || b->lateness ||
+        a->provenance != b->provenance || a->time_format != b->time_format)
+        return 0;
+    if (a->window.kind == WINDOW_SESSION && (a->top_n > 0) != (b->top_n > 0)) /* ranked, they close in another order */
+        return 0;
+    for (uint32_t i = 0; i < a->n_aggs; i++)
+        if (a->aggs[i].kind == AGG_FOLD) /* asks the rule's own code while windows close */
+            return 0;
+    return 1;
+}
+
+int group_shares(const group_t *g) { return g->lead || g->readers; }
+
+int group_reads(const group_t *g) { return g->lead != NULL; }
+
+static const group_t *state_of(const group_t *g) { return g->lead ? g->lead : g; }
+
+/* --- indexes --- */
+
 void group_rebuild(group_t *g) {
     panes_fini(&g->panes);
     sessions_fini(&g->sessions);
     g->run++;
+    g->walked = 0;
     for (store_entry_t *e = space_next(g->space, NULL); e; e = space_next(g->space, e)) {
-        if (entry_key(e).len < TIME_KEY)
+        if (!is_group(e))
             continue;
         group_head_t h = group_head(e);
         entry_set_tag(e, NULL);
@@ -67,7 +198,8 @@ void group_drop_state(group_t *g, store_t *store) {
 
 const uint8_t *group_left(const group_t *g) { return g->left; }
 
-etime_t group_last_end(const group_t *g) {
+etime_t group_last_end(const group_t *group) {
+    const group_t *g = state_of(group);
     etime_t last = g->panes.n ? g->panes.at[g->panes.n - 1]->span.end : ETIME_MIN;
     for (map_slot_t *slot = map_next(&g->sessions.chains, NULL); slot; slot = map_next(&g->sessions.chains, slot))
         for (const session_t *x = ((const chain_t *)slot->value)->first; x; x = x->next)
@@ -75,14 +207,16 @@ etime_t group_last_end(const group_t *g) {
     return last;
 }
 
-size_t group_open_windows(const group_t *g) {
+size_t group_open_windows(const group_t *group) {
+    const group_t *g = state_of(group);
     size_t n = g->sessions.open;
     for (size_t i = g->panes.fired; i < g->panes.n; i++)
         n += g->panes.at[i]->n;
     return n;
 }
 
-etime_t group_next_end(const group_t *g) {
+etime_t group_next_end(const group_t *group) {
+    const group_t *g = state_of(group);
     if (g->rule->window.kind != WINDOW_SESSION)
         return panes_next_end(&g->panes);
     etime_t due = sessions_next_due(&g->sessions);
@@ -138,13 +272,22 @@ group_head_t group_head(const store_entry_t *e) {
 
 void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h) { memcpy(entry_edit(sp, e), h, sizeof *h); }
 
+static void tell_refused(step_t *s, const rule_t *rule) {
+    step_limit(s, rule, "max_state is reached: a row of a new group was left out");
+}
+
+static void refuse(group_pass_t *p) {
+    tell_refused(p->s, p->rule);
+    p->refused++;
+}
+
 store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row, int *made) {
     group_t *g = p->g;
     store_entry_t *e;
     if (store_full(p->s->store)) {
         e = store_get(g->space, g->key.s, g->key.len);
         if (!e)
-            step_limit(p->s, g->rule, "max_state is reached: a row of a new group was left out");
+            refuse(p);
         return e;
     }
     e = store_put(g->space, g->key.s, g->key.len, made);
@@ -172,6 +315,8 @@ void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row) {
 }
 
 fate_t *group_fate(group_pass_t *p, store_entry_t *e) {
+    if (p->g->plain)
+        return NULL;
     fate_t *f = entry_tag(e);
     if (f)
         return f;
@@ -245,28 +390,22 @@ int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick) {
 }
 
 void group_late(group_pass_t *p, uint32_t row) {
-    step_late(p->s, p->g->rule, p->context.rows, row, batch_origin(p->context.rows, row)->tick);
+    uint32_t tick = batch_origin(p->context.rows, row)->tick;
+    step_late(p->s, p->rule, p->context.rows, row, tick);
+    if (!p->g->readers)
+        return;
+    if (p->n_late == p->cap_late) {
+        uint32_t cap = p->cap_late ? p->cap_late * 2 : 64;
+        group_late_row_t *late = arena_array(p->s->arena, group_late_row_t, cap);
+        if (p->n_late)
+            memcpy(late, p->late, sizeof *late * p->n_late);
+        p->late = late;
+        p->cap_late = cap;
+    }
+    p->late[p->n_late++] = (group_late_row_t){row, tick};
 }
 
 /* --- one run --- */
-
-typedef struct numbers {
-    uint64_t sequence, chunk;
-} numbers_t;
-
-static numbers_t read_numbers(const group_t *g) {
-    numbers_t n = {0};
-    store_entry_t *e = store_get(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY));
-    if (e && entry_value(e).len == sizeof n)
-        memcpy(&n, entry_value(e).s, sizeof n);
-    return n;
-}
-
-static void write_numbers(group_t *g, const numbers_t *before, uint64_t sequence) {
-    numbers_t n = {sequence, g->chunks.next};
-    if (n.sequence != before->sequence || n.chunk != before->chunk)
-        entry_set(g->space, store_put(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY), NULL), &n, sizeof n);
-}
 
 /* What was written is part of the state; a fate ends with its step. */
 static void settle(group_pass_t *p) {
@@ -373,39 +512,84 @@ static int walk(group_pass_t *p, const stream_t *in) {
     return status;
 }
 
-static void report_errors(group_pass_t *p) {
-    const rule_t *rule = p->g->rule;
+static void report_errors(const group_pass_t *p, step_t *s, const rule_t *rule) {
     for (uint32_t i = 0; i < rule->n_aggs; i++) {
         int fold = rule->aggs[i].kind == AGG_FOLD;
-        step_errors(p->s, rule, fold ? rule->aggs[i].fold : rule->aggs[i].arg.fn, fold ? NULL : p->context.rows,
+        step_errors(s, rule, fold ? rule->aggs[i].fold : rule->aggs[i].arg.fn, fold ? NULL : p->context.rows,
                     &p->context.errors[i]);
     }
 }
 
-int group_run(group_t *g, step_t *s, const stream_t *all, result_t *out) {
-    stream_t rows = *all, *in = &rows;
-    group_pass_t p = {.g = g, .s = s, .wm = in->wm_before};
-    p.context = (agg_context_t){
-        .rows = in->batch, .topics = s->topics, .arena = s->arena, .script = s->script, .chunks = &g->chunks};
+/* A run that has done nothing yet but ask for arguments. */
+static group_pass_t *begin_pass(group_t *g, const rule_t *rule, step_t *s, stream_t *in) {
+    group_pass_t *p = arena_alloc(s->arena, sizeof *p);
+    *p = (group_pass_t){.g = g, .s = s, .rule = rule, .wm = in->wm_before};
+    p->context = (agg_context_t){.topics = s->topics, .arena = s->arena, .script = s->script};
+    prepare_some(p, in);
+    return p;
+}
+
+/* Rows and watermarks go into the state and leave candidates; nothing is decided yet. */
+static void take_rows(group_pass_t *p, const stream_t *in) {
+    group_t *g = p->g;
     g->run++;
+    g->pass = p;
+    g->walked = p->s->number;
+    p->outcome.shared = g->readers != NULL;
     group_pane_slots(g, in->batch->n);
     if (g->until != ETIME_MAX) {
-        g->left = arena_array(s->arena, uint8_t, in->batch->n + 1);
+        g->left = arena_array(p->s->arena, uint8_t, in->batch->n + 1);
         memset(g->left, 0, in->batch->n);
     }
-    *out = (result_t){0};
     numbers_t numbers = read_numbers(g);
-    p.sequence = numbers.sequence;
     g->chunks.next = numbers.chunk;
-    prepare_some(&p, in);
+    p->context.chunks = &g->chunks;
     if (g->rule->window.kind == WINDOW_RECORD)
-        group_record_rows(&p);
+        group_record_rows(p);
     else
-        walk(&p, in);
-    outcome_decide(&p.outcome, s, &p.sequence, out);
-    settle(&p);
+        walk(p, in);
     g->n_partials = 0;
-    write_numbers(g, &numbers, p.sequence);
-    report_errors(&p);
+    numbers.chunk = g->chunks.next;
+    write_numbers(g, &numbers);
+}
+
+/* What the walk told the rule that it walked for. */
+static void tell_again(const group_pass_t *p, step_t *s, const rule_t *rule) {
+    for (uint32_t i = 0; i < p->n_late; i++)
+        step_late(s, rule, p->context.rows, p->late[i].row, p->late[i].tick);
+    for (uint32_t i = 0; i < p->refused; i++)
+        tell_refused(s, rule);
+}
+
+static void decide(group_t *g, group_pass_t *p, step_t *s, result_t *out) {
+    if (p->outcome.shared && p->outcome.n == 0) {
+        out->batch = outcome_batch(&p->outcome);
+        return;
+    }
+    numbers_t numbers = read_numbers(g);
+    outcome_decide(&p->outcome, g->rule, s, &numbers.sequence, out);
+    settle(p);
+    write_numbers(g, &numbers);
+}
+
+/* The first of the rules that share a state takes the rows in, whichever that is; but not one that was stopped on the way
+ * to them, for the others were not. */
+int group_run(group_t *g, step_t *s, const stream_t *all, result_t *out) {
+    stream_t in = *all;
+    group_t *owner = g->lead ? g->lead : g;
+    *out = (result_t){0};
+    if (group_shares(g) && owner->walked == s->number) {
+        tell_again(owner->pass, s, g->rule);
+    } else {
+        group_pass_t *p = begin_pass(owner, g->rule, s, &in);
+        if (s->cut && group_shares(g)) {
+            group_part(g);
+            p->g = owner = g;
+        }
+        take_rows(p, &in);
+    }
+    group_pass_t *p = owner->pass;
+    decide(g, p, s, out);
+    report_errors(p, s, g->rule);
     return s->overrun[0] ? ERR_RUNAWAY : 0;
 }

@@ -50,6 +50,27 @@ size_t group_gathered(const group_t *g); /* bytes */
 /* What the next run has to merge, in tick order; within a tick before the rows. Borrowed until that run is over. */
 void group_take(group_t *g, const group_partial_t *partials, uint32_t n);
 
+/* ---- state that several rules share ----
+ *
+ * Rules whose state would be the same may read one: that of their lead, which has it in its space; each has its own
+ * sequence of results there and, in place of a state, the lead's name. What counts is that states are equal now and that
+ * the same rows come to them: which of the rules takes the rows in is all the same. */
+
+/* Would the same rows make the same state of both, and would they leave nothing in it that is one rule's own? */
+int group_alike(const rule_t *a, const rule_t *b);
+int group_same_state(const group_t *a, const group_t *b);
+int group_shares(const group_t *g);        /* with anybody */
+int group_reads(const group_t *g);         /* another's */
+slice_t group_lead_name(const group_t *g); /* as stored; s == NULL: it has a state of its own */
+/* Forgets who reads whose state; what is stored stays. */
+void group_alone(group_t *g);
+/* From now on g reads lead's state, as is stored already; NULL: nobody's. */
+void group_lend(group_t *g, group_t *lead);
+/* The same, with what is stored: g's own state, which equals lead's, goes. */
+void group_join(group_t *g, group_t *lead);
+/* g goes its own way: with a copy of its lead's state, or, where others read its own, one of them takes a copy for all. */
+void group_part(group_t *g);
+
 size_t group_open_windows(const group_t *g); /* groups of windows that have not fired */
 etime_t group_next_end(
     const group_t *g); /* end of the window that fires next (of a session: at the earliest); ETIME_MAX: none */

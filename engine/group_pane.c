@@ -176,7 +176,7 @@ int group_pane_row(group_pass_t *p, uint32_t row) {
 }
 
 static int fire(group_pass_t *p, pane_t *pane, uint32_t tick) {
-    uint32_t set = p->g->rule->top_n > 0 ? outcome_new_set(&p->outcome) : 0;
+    uint32_t set = outcome_new_set(&p->outcome); /* whether it is ranked is each rule's own matter */
     int status = 0;
     pane_sort(pane);
     for (size_t i = 0; i < pane->n && status == 0; i++) {

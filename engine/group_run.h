@@ -49,18 +49,32 @@ struct group {
     int gathers;                     /* it only adds up */
     const group_partial_t *partials; /* for this run */
     uint32_t n_partials;
+    int plain;                 /* a group's first result is its last: nothing of it is remembered */
+    group_t *lead;             /* whose state it reads as its own; NULL: it has its own */
+    struct group *readers;     /* of this one's state */
+    struct group *next_reader; /* of its lead's */
+    struct group_pass *pass;   /* what came of the rows in the step `walked`, for the readers */
+    uint64_t walked;
 };
 
+/* What the walk told the rule it walked for, and has to tell every other one. */
+typedef struct group_late_row {
+    uint32_t row, tick;
+} group_late_row_t;
+
 typedef struct group_pass {
-    group_t *g;
+    group_t *g; /* whose state it is */
     step_t *s;
+    const rule_t *rule;    /* on whose behalf: its own, or a reader's */
     agg_context_t context; /* context.rows: the input */
     const column_t *by;    /* the group_by columns */
     outcome_t outcome;
     fate_t *fates;
     etime_t wm;
-    uint64_t sequence;
     uint32_t partial; /* the next to merge */
+    group_late_row_t *late;
+    uint32_t n_late, cap_late;
+    uint32_t refused;
 } group_pass_t;
 
 /* --- group.c --- */
@@ -78,7 +92,7 @@ void group_set_head(space_t *sp, store_entry_t *e, const group_head_t *h);
 /* The state of the group under g->key, made from the row's cells when absent; NULL when there is no room (then it is counted). */
 store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, uint32_t row, int *made);
 void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row);
-/* The group's fate in this step. */
+/* The group's fate in this step; NULL where nothing is remembered. */
 fate_t *group_fate(group_pass_t *p, store_entry_t *e);
 void group_drop(group_pass_t *p, store_entry_t *e);
 /* Leaves a candidate with the group's results as they are now. 0 or ERR_RUNAWAY. */

@@ -83,7 +83,8 @@ static int retract(group_pass_t *p, const session_t *x, span_t span, span_t all,
 
 static void absorb(group_pass_t *p, session_t *x, session_t *other) {
     group_t *g = p->g;
-    outcome_merge(&p->outcome, group_fate(p, other->entry), group_fate(p, x->entry));
+    if (!g->plain)
+        outcome_merge(&p->outcome, group_fate(p, other->entry), group_fate(p, x->entry));
     blob_t b = blob_of_entry(g->space, x->entry);
     aggregate_merge(g->aggregate, &b, entry_value(other->entry).s);
     group_head_t theirs = group_head(other->entry), mine = group_head(x->entry);

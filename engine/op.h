@@ -43,7 +43,8 @@ void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row,
  * the step had ended before it; the operator gives up the rest. The script is made anew, so that it can be asked again. */
 void step_overrun(step_t *s, uint32_t tick);
 
-struct step { /* one step of the task; made by task.c */
+struct step {        /* one step of the task; made by task.c */
+    uint64_t number; /* no two steps of a task have the same */
     arena_t *arena;
     store_t *store;
     script_t *script;

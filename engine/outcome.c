@@ -6,7 +6,7 @@ static int has_window_columns(const rule_t *r) { return r->window.kind != WINDOW
 uint32_t outcome_before_values(const rule_t *r) { return r->group_by.n + (has_window_columns(r) ? 3u : 0u); }
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a) {
-    *o = (outcome_t){.rule = rule, .arena = a};
+    *o = (outcome_t){.rule = rule, .arena = a, .numbered = has_window_columns(rule)};
     o->width = outcome_before_values(rule) + rule->n_aggs + (rule->provenance ? 1u : 0u);
 }
 
@@ -75,7 +75,9 @@ static const char **column_names(const outcome_t *o) {
     return names;
 }
 
-static batch_t *batch_of(const outcome_t *o) {
+batch_t *outcome_batch(outcome_t *o) {
+    if (o->rows)
+        return o->rows;
     uint32_t *map = arena_array(o->arena, uint32_t, o->n_rows);
     for (uint32_t i = 0; i < o->n_rows; i++)
         map[i] = i * o->width;
@@ -91,15 +93,15 @@ static batch_t *batch_of(const outcome_t *o) {
                    .origins = o->origins,
                    .columns = columns,
                    .names = column_names(o)};
-    return b;
+    return o->rows = b;
 }
 
 /* --- having --- */
 
 /* Rows that only serve a tombstone are not asked. */
-static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *pass) {
+static int ask_having(const outcome_t *o, const rule_t *rule, step_t *s, const batch_t *b, uint8_t *pass) {
     memset(pass, 1, b->n);
-    if (o->rule->having == FN_NONE || o->judged || b->n == 0)
+    if (rule->having == FN_NONE || o->judged || b->n == 0)
         return 0;
     uint32_t *asked = arena_array(o->arena, uint32_t, b->n), n = 0;
     for (size_t i = 0; i < o->n; i++)
@@ -108,12 +110,12 @@ static int ask_having(const outcome_t *o, step_t *s, const batch_t *b, uint8_t *
     const batch_t *rows = n == b->n ? b : batch_select(o->arena, b, asked, n);
     uint8_t *answer = arena_array(o->arena, uint8_t, n);
     eval_errors_t errors = {0};
-    int status = script_where(s->script, o->rule->having, rows, answer, &errors);
+    int status = script_where(s->script, rule->having, rows, answer, &errors);
     if (status) {
         step_overrun(s, batch_origin(rows, script_overrun_row(s->script))->tick);
         return status;
     }
-    step_errors(s, o->rule, o->rule->having, rows, &errors);
+    step_errors(s, rule, rule->having, rows, &errors);
     for (uint32_t i = 0; i < n; i++)
         pass[asked[i]] = answer[i];
     return 0;
@@ -125,6 +127,7 @@ static void cut(outcome_t *o, const step_t *s) {
         if (o->at[i].what != OUTCOME_MERGE && o->origins[o->at[i].row].tick >= s->stop) {
             o->n_rows = o->at[i].row;
             o->n = i;
+            o->rows = NULL;
         }
 }
 
@@ -132,6 +135,8 @@ static void cut(outcome_t *o, const step_t *s) {
 
 typedef struct decision {
     const outcome_t *o;
+    const rule_t *rule;
+    origin_t *origins; /* of emitted rows, where those of the candidates are not this rule's to number; or NULL */
     const uint8_t *pass;
     uint64_t sequence;
     uint32_t *sel; /* emitted candidate rows, in order */
@@ -141,8 +146,13 @@ typedef struct decision {
 } decision_t;
 
 static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
-    if (c->fate)
-        d->o->origins[c->row].offset = (int64_t)d->sequence++;
+    origin_t *origin = &d->o->origins[c->row];
+    if (d->origins) {
+        d->origins[d->n] = *origin;
+        origin = &d->origins[d->n];
+    }
+    if (d->o->numbered)
+        origin->offset = (int64_t)d->sequence++;
     d->sel[d->n] = c->row;
     d->kind[d->n++] = (uint8_t)kind;
     if (kind != ROW_NEW)
@@ -213,12 +223,12 @@ static void decide_set(decision_t *d, size_t from, size_t to, uint32_t by) {
     for (size_t i = from; i < to; i++) {
         const candidate_t *c = &o->at[i];
         if (d->pass[c->row])
-            ranked[n++] = (ranked_t){c, &o->cells[(size_t)c->row * o->width + by], o->rule->top_desc};
+            ranked[n++] = (ranked_t){c, &o->cells[(size_t)c->row * o->width + by], d->rule->top_desc};
         else
             decide_row(d, c, 0);
     }
     qsort(ranked, n, sizeof *ranked, compare_ranked);
-    size_t first = (uint64_t)o->rule->top_n < n ? (size_t)o->rule->top_n : n;
+    size_t first = (uint64_t)d->rule->top_n < n ? (size_t)d->rule->top_n : n;
     for (size_t i = first; i < n; i++)
         decide_row(d, ranked[i].c, 0);
     for (size_t i = 0; i < first; i++)
@@ -232,20 +242,31 @@ static size_t set_end(const outcome_t *o, size_t from) {
     return to;
 }
 
-void outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) {
+/* The emitted rows, placed by this rule's own numbers. */
+static batch_t *placed(const decision_t *d, batch_t *b) {
+    b->origins = d->origins;
+    b->n_origins = d->n;
+    b->origin = batch_iota(d->o->arena, d->n);
+    return b;
+}
+
+void outcome_decide(const outcome_t *all, const rule_t *rule, step_t *s, uint64_t *sequence, result_t *out) {
+    outcome_t mine = *all, *o = &mine; /* what one rule does not see any more others do */
     batch_t *b;
     uint8_t *pass = arena_array(o->arena, uint8_t, o->n_rows + 1);
     do {
         cut(o, s);
-        b = batch_of(o);
-    } while (ask_having(o, s, b, pass));
+        b = outcome_batch(o);
+    } while (ask_having(o, rule, s, b, pass));
     decision_t d = {.o = o,
+                    .rule = rule,
+                    .origins = o->shared ? arena_array(o->arena, origin_t, b->n) : NULL,
                     .pass = pass,
                     .sequence = *sequence,
                     .plain = 1,
                     .sel = arena_array(o->arena, uint32_t, b->n),
                     .kind = arena_array(o->arena, uint8_t, b->n)};
-    int by = o->rule->top_n > 0 ? batch_column(b, o->rule->top_by) : -1;
+    int by = rule->top_n > 0 ? batch_column(b, rule->top_by) : -1;
     for (size_t i = 0; i < o->n;) {
         const candidate_t *c = &o->at[i];
         if (c->what != OUTCOME_MERGE && c->set && by >= 0) {
@@ -257,7 +278,9 @@ void outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out) 
         decide_row(&d, c, c->what == OUTCOME_MERGE || pass[c->row]);
         i++;
     }
-    out->batch = d.n == b->n && d.plain && by < 0 ? b : batch_select(o->arena, b, d.sel, d.n);
+    out->batch = d.n == b->n && d.plain && by < 0 && !o->shared ? b : batch_select(o->arena, b, d.sel, d.n);
+    if (o->shared)
+        placed(&d, out->batch);
     out->kind = d.plain ? NULL : d.kind;
     *sequence = d.sequence;
 }

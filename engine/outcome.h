@@ -4,7 +4,8 @@
  * order in which they happened. At the end `having` is asked once for all of them, `top` ranks those of one window, and
  * a walk in the same order decides what is emitted: each early result once per group and window, an update for each
  * late row, a tombstone when a written result no longer stands. What was written is remembered in flags, which live in
- * the group's state; a fate is such a group during the step, also when its state is gone by its end.
+ * the group's state; a fate is such a group during the step, also when its state is gone by its end. Where a group's first
+ * result is its last (no early, no lateness) nothing needs remembering, and candidates have no fate.
  * Everything lives in the step's arena. One thread. */
 #ifndef ANANAS_OUTCOME_H
 #define ANANAS_OUTCOME_H
@@ -34,7 +35,7 @@ typedef enum {
 
 typedef struct candidate {
     outcome_kind_t what;
-    fate_t *fate; /* NULL: no state (the groups of a record) */
+    fate_t *fate; /* NULL: nothing is remembered */
     fate_t *into; /* MERGE */
     uint32_t row; /* among the candidate rows */
     uint32_t set; /* groups that `top` ranks together; 0: alone */
@@ -52,7 +53,10 @@ typedef struct outcome {
     uint32_t *subs;
     uint32_t n_rows, cap_rows;
     uint32_t sets;
-    int judged; /* `having` was asked already: all candidates stand */
+    int judged;    /* `having` was asked already: all candidates stand */
+    int numbered;  /* rows of windows, which no single record places */
+    int shared;    /* several rules decide over these candidates, each for itself */
+    batch_t *rows; /* the candidates as a batch, made when first asked for */
 } outcome_t;
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);
@@ -61,9 +65,11 @@ candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const 
                          cell_t **cells);
 void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into);
 uint32_t outcome_new_set(outcome_t *o);
-/* Decides. *sequence numbers the rows of windows, in order of emission. Where `having` overruns, only over the ticks
- * before it. */
-void outcome_decide(outcome_t *o, step_t *s, uint64_t *sequence, result_t *out);
+/* All candidates as rows. */
+batch_t *outcome_batch(outcome_t *o);
+/* Decides for that rule: the one of outcome_init, or another whose candidates would be the same. *sequence numbers the
+ * rows of windows, in order of emission. Where `having` overruns, only over the ticks before it. */
+void outcome_decide(const outcome_t *o, const rule_t *rule, step_t *s, uint64_t *sequence, result_t *out);
 /* How many cells stand before the aggregates. */
 uint32_t outcome_before_values(const rule_t *rule);
 #endif

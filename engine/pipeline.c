@@ -141,24 +141,24 @@ static batch_t *unnest_all(const rule_t *rule, step_t *s, const batch_t *in, con
     return b;
 }
 
-int pipeline_begins_alike(const plan_t *plan, const rule_t *a, const rule_t *b) {
+int pipeline_same_rows(const rule_t *a, const rule_t *b) {
     if (a->n_from != 1 || b->n_from != 1 || a->from->is_rule != b->from->is_rule || a->from->index != b->from->index ||
         a->n_unnest != b->n_unnest || (a->where == FN_NONE) != (b->where == FN_NONE) ||
         memcmp(a->where_hash, b->where_hash, sizeof a->where_hash) != 0)
         return 0;
-    if (a->where != FN_NONE && !(plan->fns[a->where].memo_column && plan->fns[b->where].memo_column))
-        return 0;
     for (uint32_t i = 0; i < a->n_unnest; i++)
         if (strcmp(a->unnest[i].text, b->unnest[i].text) != 0 || strcmp(a->unnest[i].alias, b->unnest[i].alias) != 0)
             return 0;
-    return a->n_unnest > 0 || a->where != FN_NONE;
+    return 1;
+}
+
+int pipeline_begins_alike(const rule_t *a, const rule_t *b) {
+    return (a->n_unnest > 0 || a->where != FN_NONE) && pipeline_same_rows(a, b);
 }
 
 /* Where it overruns, rows of earlier ticks are asked again: a condition has no memory. */
-static void make_prefix(pipeline_t *p, step_t *s) {
-    const rule_t *rule = p->rule;
-    prefix_t *x = &p->prefix;
-    x->ready = 1;
+static void make_prefix(const rule_t *rule, step_t *s, prefix_t *x) {
+    x->step = s->number;
     if (rule->where == FN_NONE)
         return;
     uint8_t *pass = arena_array(s->arena, uint8_t, x->unnested->n + 1);
@@ -172,19 +172,18 @@ static void make_prefix(pipeline_t *p, step_t *s) {
         return;
     step_errors(s, rule, rule->where, x->unnested, &errors);
     x->kept = batch_filter(s->arena, x->unnested, pass);
-    x->ready = errors.count == 0 && !s->cut; /* errors are each rule's own to count and to tell */
+    x->step = errors.count || s->cut ? 0 : s->number; /* errors are each rule's own to count and to tell */
 }
 
-static void take_prefix(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast) {
-    const prefix_t *known = p->twin ? &p->twin->prefix : NULL;
-    if (known && known->ready && known->in == in->batch && known->fast == fast) {
-        p->prefix = *known;
-    } else {
+static void take_prefix(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t *fast, batch_t **kept) {
+    prefix_t *x = p->twin ? &p->twin->prefix : &p->prefix;
+    if (x->step != s->number || x->in != in->batch || x->fast != fast) {
         batch_t *rows = unnest_all(p->rule, s, in->batch, fast);
-        p->prefix = (prefix_t){in->batch, fast, rows, rows, 0};
-        make_prefix(p, s);
+        *x = (prefix_t){in->batch, fast, rows, rows, 0};
+        make_prefix(p->rule, s, x);
     }
-    p->stats.rows_in += p->prefix.unnested->n;
+    p->stats.rows_in += x->unnested->n;
+    *kept = x->kept;
 }
 
 /* What came of ticks before the stop. */
@@ -282,7 +281,6 @@ static void keep_stop(pipeline_t *p, step_t *s, const stream_t *in, outbox_t *o,
     p->stop = s->stop;
     if (!s->cut)
         return;
-    p->prefix.ready = 0;
     p->stats.skipped += in->batch->n - step_rows_before_stop(s, in->batch);
     cut_late(s, o, first_out);
 }
@@ -335,8 +333,7 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
     s->overrun[0] = 0;
     stream_t all = *in, rows = *in;
     step_cut(s, &rows);
-    take_prefix(p, s, &rows, fast);
-    rows.batch = p->prefix.kept;
+    take_prefix(p, s, &rows, fast, &rows.batch);
     step_cut(s, &rows);
     profile_lap(s->profile, PROFILE_WHERE, p->rule->name);
     if (p->exchange) {
@@ -352,7 +349,6 @@ int pipeline_run(pipeline_t *p, step_t *s, const stream_t *in, const unnested_t 
 
 void pipeline_skip(pipeline_t *p, step_t *s, const stream_t *in) {
     stream_t all = *in;
-    p->prefix.ready = 0;
     p->cut = 1;
     p->stop = 0;
     p->stats.skipped += in->batch->n;

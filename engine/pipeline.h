@@ -18,15 +18,15 @@ typedef struct prefix {
     const batch_t *in;
     const unnested_t *fast;
     batch_t *unnested, *kept;
-    int ready; /* made in this step, and nothing failed on the way */
+    uint64_t step; /* it was made in, without an error on the way; 0: it is nobody's but its maker's */
 } prefix_t;
 
 typedef struct pipeline {
     const rule_t *rule;
-    const struct pipeline *twin; /* one that runs before it and begins in the same way, or NULL; borrowed */
-    prefix_t prefix;
-    names_t in_extras; /* columns of its input rows beside the record's members, see select.h */
-    names_t extras;    /* the same of its output rows */
+    struct pipeline *twin; /* the first of those that begin in the same way, or NULL: none before it does; borrowed */
+    prefix_t prefix;       /* of all that have it as their twin, and of itself */
+    names_t in_extras;     /* columns of its input rows beside the record's members, see select.h */
+    names_t extras;        /* the same of its output rows */
     select_t *select;
     group_t *group; /* at most one of these three */
     match_t *match;
@@ -48,8 +48,10 @@ typedef struct pipeline {
 /* in_extras: borrowed strings in a list of the pipeline's own. */
 void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin);
 void pipeline_fini(pipeline_t *p);
-/* Whether b, run after a, may take what a's unnest and where made: same inputs, paths and condition, and that one pure. */
-int pipeline_begins_alike(const plan_t *plan, const rule_t *a, const rule_t *b);
+/* Do the same rows reach both, behind unnest and where? Conditions are functions of their row alone. */
+int pipeline_same_rows(const rule_t *a, const rule_t *b);
+/* May one take what the other's unnest and where made, and does it save anything? */
+int pipeline_begins_alike(const rule_t *a, const rule_t *b);
 /* The version that p is takes over the windows' future from `old` of generation g, whose windows close under its own code. */
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
 /* Versions that were leaving go on leaving. */

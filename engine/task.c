@@ -9,6 +9,7 @@
 static void step_begin(task_t *t) {
     arena_reset(&t->arena);
     t->outbox.n = 0;
+    t->step.number++;
     intern_between_batches(t->intern);
     script_symbols(t->generation->script, intern_generation(t->intern));
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
@@ -251,6 +252,7 @@ static void count_time(pipeline_t *p, mono_t *from) {
 }
 
 static void run_rules(task_t *t) {
+    share_step(&t->share, t->pipelines, task_rules(t)->n_rules);
     mono_t from = clock_mono(&clock_system);
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++) {
         pipeline_t *p = &t->pipelines[i];
@@ -263,6 +265,7 @@ static void run_rules(task_t *t) {
             pipeline_skip(p, &t->step, &in);
         else if (pipeline_run(p, &t->step, &in, fast, &t->outbox))
             say_overrun(t, p);
+        t->share.due |= p->cut && !p->stats.quarantined;
         p->stats.quarantined |= p->cut;
         count_time(p, &from);
     }
@@ -328,6 +331,7 @@ etime_t task_last_end(const task_t *t, slice_t rule) {
 void task_rebuild(task_t *t) {
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
         pipeline_rebuild(&t->pipelines[i]);
+    share_settle(&t->share, t->pipelines, task_rules(t)->n_rules);
 }
 
 void task_commit(task_t *t) { store_commit(t->store); }

@@ -176,7 +176,7 @@ static void pipeline_make(task_t *t, uint32_t i, etime_t begin) {
     if (t->dispatch && t->placement.at[i].exchanged)
         p->exchange = exchange_new(rule, &t->placement.at[i], t->dispatch, begin);
     for (uint32_t k = 0; k < i && !p->twin; k++)
-        if (pipeline_begins_alike(task_rules(t), &task_rules(t)->rules[k], rule))
+        if (!t->pipelines[k].twin && pipeline_begins_alike(&task_rules(t)->rules[k], rule))
             p->twin = &t->pipelines[k];
     t->extras[i] = p->in_extras;
     mem_free(extras.at);
@@ -216,10 +216,9 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     for (uint32_t i = 0; i < o->config->n_sources; i++)
         source_init(t, &t->sources[i], &o->config->sources[i]);
     tables_make(t);
-    for (uint32_t i = 0; i < plan->n_rules; i++) {
+    for (uint32_t i = 0; i < plan->n_rules; i++)
         pipeline_make(t, i, ETIME_MIN);
-        pipeline_rebuild(&t->pipelines[i]);
-    }
+    task_rebuild(t);
     return t;
 }
 
@@ -258,6 +257,9 @@ store_t *task_close(task_t *t) {
 }
 
 void task_set_begin(task_t *t, uint32_t rule, etime_t begin) {
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++) /* until task_rebuild */
+        if (t->pipelines[i].group)
+            group_alone(t->pipelines[i].group);
     pipeline_fini(&t->pipelines[rule]);
     pipeline_make(t, rule, begin);
 }
@@ -420,6 +422,7 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
     generation_options_t go = task_generation_options(t);
     t->generation = generation_new(script, plan, &go);
     tables_make(t);
+    share_before_reload(olds, old_generation->plan->n_rules, &v);
     for (uint32_t i = 0; i < v.n; i++)
         if (v.at[i].kind == VERDICT_REMOVED)
             drop_rule(t, &olds[v.at[i].old_index], "was removed");
@@ -430,8 +433,7 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
     }
     tables_free(old_generation->plan, olds, old_verdicts);
     placement_fini(&old_placement);
-    for (uint32_t i = 0; i < plan->n_rules; i++)
-        pipeline_rebuild(&t->pipelines[i]);
+    task_rebuild(t);
     generation_drop(old_generation);
     verdicts_fini(&v);
 }

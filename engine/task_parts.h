@@ -8,6 +8,7 @@
 #include "generation.h"
 #include "pipeline.h"
 #include "report.h"
+#include "share.h"
 #include "task.h"
 
 typedef struct source_run {
@@ -55,6 +56,7 @@ struct task {
     arena_t arena;
     source_run_t *sources;
     pipeline_t *pipelines;
+    share_t share;
     fast_unnest_t *fast;  /* per rule */
     last_error_t *errors; /* per rule */
     names_t *extras;      /* per rule: in_extras of its pipeline, for report.c */

@@ -21,7 +21,7 @@ local LAYERS = {
     { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
         "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka", "repartition_kafka" },
     -- the way of a record as a whole
-    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition" },
+    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition", "share" },
     -- what drives it
     { "pulse", "notify", "snapshot", "shot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "rulebox", "gate",
         "worker", "rollout", "replay", "active", "display", "command", "main" },
