@@ -179,6 +179,11 @@ static void log_positions(active_t *a, int64_t took_ns) {
 
 void active_reload(active_t *a, script_t *script, plan_t *plan) {
     drop_waiting(a);
+    if (strcmp(plan->version, task_plan(a->task)->version) == 0) { /* the files have gone back */
+        script_close(script);
+        plan_free(plan);
+        return;
+    }
     a->waiting_script = script;
     a->waiting_plan = plan;
 }

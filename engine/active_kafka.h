@@ -20,7 +20,7 @@ typedef struct active_options {
     int32_t task;
     observer_t *observer;
     changelog_reader_t **warm; /* state read so far, *warm NULL: none; taken over once it is read to its end */
-    gate_t *gate; /* passed for what uses the processor; NULL: none */
+    gate_t *gate;              /* passed for what uses the processor; NULL: none */
 } active_options_t;
 
 int active_open(active_t **out, const active_options_t *o, error_t *e);
@@ -33,7 +33,7 @@ int active_commit(active_t *a, error_t *e);
  * the rest is to be closed. NULL: it cannot be kept. */
 changelog_reader_t *active_keep(active_t *a);
 /* Another rule set: takes effect right after the next commit, so that no transaction has output of two sets. Takes over
- * script and plan; a set that waits already is dropped. */
+ * script and plan; a set that waits already is dropped, also for one that runs. */
 void active_reload(active_t *a, script_t *script, plan_t *plan);
 /* After the group took the task away and gave it back, with a commit before: *same is 1 when the group's offsets are where
  * that commit left them, so that nobody else had the task in between. */

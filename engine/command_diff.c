@@ -27,8 +27,8 @@ static int spool(const options_t *o, char *path, size_t size, error_t *e) {
     return fd < 0 || n < 0 ? error_set(e, ERR_IO, "cannot keep standard input in %s: %s", path, strerror(errno)) : 0;
 }
 
-static int run_one(const options_t *o, const char *rules, const char *path, wall_t now, log_t *log, sink_t **sink,
-                   error_t *e) {
+static int run_one(const options_t *o, const char *rules, const char *path, wall_t now, buf_t *ends, log_t *log,
+                   sink_t **sink, error_t *e) {
     loaded_t l;
     faults_t faults = {0};
     if (load_all(options_get(o, "config"), rules, log, &l, &faults)) {
@@ -37,7 +37,12 @@ static int run_one(const options_t *o, const char *rules, const char *path, wall
         return error_set(e, ERR_INVALID, "%s does not load", rules);
     }
     task_options_t options = {.config = l.config, .log = log, .limits = load_limits(l.config)};
-    replay_t r = {.config = l.config, .log = log, .now = now, .since = ETIME_MIN, .flush = !options_get(o, "no-flush")};
+    replay_t r = {.config = l.config,
+                  .log = log,
+                  .now = now,
+                  .ends = ends,
+                  .since = ETIME_MIN,
+                  .flush = !options_get(o, "no-flush")};
     r.task = task_new(&options, l.script, l.plan);
     l.script = NULL;
     l.plan = NULL;
@@ -134,13 +139,14 @@ static void print_totals(sink_t *old, sink_t *new) {
 int command_diff(const options_t *o, log_t *log) {
     sink_t *sinks[2] = {NULL, NULL};
     char spooled[4096] = "";
+    buf_t ends = {0};
     error_t e = {0};
     wall_t now;
     int rc = replay_input_now(o, &now, &e);
     if (rc == 0)
         rc = spool(o, spooled, sizeof spooled, &e);
     for (int i = 0; i < 2 && rc == 0; i++)
-        rc = run_one(o, o->rest[i], spooled[0] ? spooled : NULL, now, log, &sinks[i], &e);
+        rc = run_one(o, o->rest[i], spooled[0] ? spooled : NULL, now, &ends, log, &sinks[i], &e);
     if (rc == 0) {
         size_t n_old, n_new;
         kept_t *old = sink_memory_records(sinks[0], &n_old), *new = sink_memory_records(sinks[1], &n_new);
@@ -150,6 +156,7 @@ int command_diff(const options_t *o, log_t *log) {
     } else {
         fprintf(stderr, "ananas: %s\n", e.text);
     }
+    buf_fini(&ends);
     sink_close(sinks[0]);
     sink_close(sinks[1]);
     if (spooled[0])

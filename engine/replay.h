@@ -13,11 +13,12 @@ typedef struct replay {
     task_t *task;
     source_t *source;
     sink_t *sink;
-    wall_t now;            /* wall clock for max_ahead */
-    etime_t since;         /* windows that began before it are not emitted; ETIME_MIN: all are */
-    int flush;             /* the end of the input closes what is open */
-    double seconds;        /* out: how long it took */
-    uint64_t written;      /* out: records written */
+    wall_t now;       /* wall clock for max_ahead */
+    buf_t *ends;      /* NULL, or where the partitions of live topics end: filled by the first run, kept by the next */
+    etime_t since;    /* windows that began before it are not emitted; ETIME_MIN: all are */
+    int flush;        /* the end of the input closes what is open */
+    double seconds;   /* out: how long it took */
+    uint64_t written; /* out: records written */
     mono_t started, shown; /* progress on a terminal */
     int show_progress;
     profile_t *profile; /* NULL: nothing is measured */

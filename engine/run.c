@@ -26,8 +26,10 @@ typedef struct run {
     mono_t said_at;
     watch_t *watch;
     reloader_t *reloader;
-    rulebox_t *rules; /* loaded last without a fault: what runs, or would when this process takes over */
-    char *awaited;    /* version of the rules that a reload is going round with; NULL: none */
+    rulebox_t *rules;  /* loaded last without a fault: what runs, or would when this process takes over */
+    char *awaited;     /* version of the rules that a reload is going round with; NULL: none */
+    int asked_by_hand; /* not by a change in the folder */
+    buf_t fault;       /* why the rules in the folder do not load, as it was said last; empty: they do */
 } run_t;
 
 #define SAY_AGAIN_MS 30000
@@ -136,6 +138,16 @@ static void tell_reloaded(run_t *r, int ok, const char *text) {
         observer(r)->reloaded(observer(r), 0, NULL, ok, text);
 }
 
+/* A file beside the rules that changes does not make a known fault news; who asks is told again. */
+static void tell_fault(run_t *r, const char *text) {
+    if (r->asked_by_hand || !slice_eq(buf_slice(&r->fault), slice_of(text)))
+        log_say(r->log, LOG_ERROR, "rules", "not reloaded, the old rules go on: %s", text);
+    buf_clear(&r->fault);
+    buf_add_str(&r->fault, text);
+    r->asked_by_hand = 0;
+    tell_reloaded(r, 0, text);
+}
+
 /* On the loading thread: the topics of a new rule are there before it runs. */
 static int check_outputs(void *ctx, const plan_t *plan, error_t *e) {
     const run_t *r = ctx;
@@ -168,9 +180,13 @@ static void take_rules(run_t *r, script_t *script, plan_t *plan) {
     rulebox_put(r->rules, plan->version, buf_slice(&texts));
     buf_fini(&texts);
     const char *done = put_rules(r, plan);
+    if (done && r->fault.len)
+        log_say(r->log, LOG_INFO, "rules", "mended: %s", done);
+    buf_clear(&r->fault);
+    r->asked_by_hand = 0;
     if (done)
         tell_reloaded(r, 1, done);
-    if (!done && r->n_tasks == 1) {
+    if (r->n_tasks == 1 && r->owns[0] && r->workers[0]) {
         worker_reload(r->workers[0], script, plan); /* says so when it takes effect */
         return;
     }
@@ -192,9 +208,10 @@ static void await_rules(run_t *r) {
 
 static void reload_turn(run_t *r) {
     int asked = atomic_exchange(&reload_asked, 0);
-    if (r->watch && watch_changed(r->watch, clock_mono(&clock_system)))
-        asked = 1;
     if (observer(r) && observer(r)->wants_reload && observer(r)->wants_reload(observer(r)))
+        asked = 1;
+    r->asked_by_hand |= asked;
+    if (r->watch && watch_changed(r->watch, clock_mono(&clock_system)))
         asked = 1;
     if (asked && observer(r) && observer(r)->reloading)
         observer(r)->reloading(observer(r));
@@ -206,10 +223,7 @@ static void reload_turn(run_t *r) {
     const char *text;
     switch (reloader_poll(r->reloader, &script, &plan, &text)) {
     case RELOAD_READY: take_rules(r, script, plan); return;
-    case RELOAD_FAULTY:
-        log_say(r->log, LOG_ERROR, "rules", "not reloaded, the old rules go on: %s", text);
-        tell_reloaded(r, 0, text);
-        return;
+    case RELOAD_FAULTY: tell_fault(r, text); return;
     case RELOAD_NOTHING:
     case RELOAD_BUSY: return;
     }
@@ -343,6 +357,7 @@ static void close_all(run_t *r) {
     mem_free(r->workers);
     mem_free(r->owns);
     mem_free(r->awaited);
+    buf_fini(&r->fault);
 }
 
 int run_engine(const run_options_t *o) {
