@@ -133,7 +133,7 @@ static void write_waits(const snapshot_t *s, const snapshot_rule_t *r, buf_t *b)
     etime_t next = r->view.next;
     int any = 0;
     if (next == ETIME_MAX && r->view.kept) {
-        text_member(b, "waits_for", "further rows: matches are not decided, and without `within` they have no end");
+        text_member(b, "waits_for", "open matches wait for further rows; without `within` they have no end");
         return;
     }
     if (next == ETIME_MAX) {
