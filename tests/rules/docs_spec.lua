@@ -135,7 +135,7 @@ describe("in the guides", function()
 
     it("every file and every folder that is linked to is there", function()
         for _, path in ipairs(GUIDES) do
-            for target in read(path):gmatch "%]%(([^)#]+)%)" do
+            for target in read(path):gsub('<img src="([^"]+)"', "](%1)"):gmatch "%]%(([^)#]+)%)" do
                 if not target:match "^https?:" then
                     local at = (path:match "^.*/" or "") .. target
                     assert(io.open(at), path .. " links to " .. target .. ", which is not there")
