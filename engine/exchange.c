@@ -161,6 +161,10 @@ void exchange_row(exchange_t *x, int columns, const origin_t *o, uint32_t sub, c
     x->n_cells += n;
 }
 
+int exchange_ends_at(const exchange_t *x, uint32_t tick) {
+    return x->n_rows > 0 && x->origins[x->n_rows - 1].tick == tick;
+}
+
 void exchange_partial(exchange_t *x, const group_partial_t *p) {
     mem_grow(&x->partials, &x->cap_partials, x->n_partials + 1, sizeof *x->partials);
     x->partials[x->n_partials++] = *p;

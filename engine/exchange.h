@@ -26,6 +26,7 @@ void exchange_begin(exchange_t *x);
  * task `from` says of its stream. exchange_level is 1 when that moved the watermark. */
 int exchange_columns(exchange_t *x, arena_t *a, const parcel_stream_t *s);
 void exchange_row(exchange_t *x, int columns, const origin_t *o, uint32_t sub, const cell_t *cells, uint32_t tick);
+int exchange_ends_at(const exchange_t *x, uint32_t tick); /* 1: the last row that came is of this tick */
 void exchange_partial(exchange_t *x, const group_partial_t *p);
 int exchange_level(exchange_t *x, uint32_t from, parcel_level_t level, uint32_t tick);
 

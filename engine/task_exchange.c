@@ -41,6 +41,8 @@ static void on_row(void *ctx, int stream, const origin_t *o, uint32_t sub, const
 
 static void on_partial(void *ctx, int stream, etime_t start, etime_t end, uint64_t last, slice_t state) {
     reading_t *x = ctx;
+    if (exchange_ends_at(x->exchanges[stream], x->tick)) /* rows before it stay before it */
+        x->tick++;
     group_partial_t p = {.tick = x->tick, .span = {start, end}, .last = last, .state = state};
     exchange_partial(x->exchanges[stream], &p);
 }

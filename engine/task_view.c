@@ -70,3 +70,9 @@ void task_view_rule(const task_t *t, uint32_t rule, rule_view_t *out) {
 uint64_t task_view_script_bytes(const task_t *t) { return script_memory(t->generation->script); }
 uint64_t task_view_state_bytes(const task_t *t) { return store_bytes(t->store); }
 uint64_t task_view_state_entries(const task_t *t) { return store_count(t->store); }
+
+const exchange_stats_t *task_view_exchange(const task_t *t, uint32_t rule) {
+    return t->pipelines[rule].exchange ? exchange_stats(t->pipelines[rule].exchange) : NULL;
+}
+
+const dispatch_stats_t *task_view_dispatch(const task_t *t) { return t->dispatch ? dispatch_stats(t->dispatch) : NULL; }

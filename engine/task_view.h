@@ -4,6 +4,7 @@
  * times a second. The task's thread. */
 #ifndef ANANAS_TASK_VIEW_H
 #define ANANAS_TASK_VIEW_H
+#include "exchange.h"
 #include "task.h"
 
 typedef struct rule_view {
@@ -25,4 +26,7 @@ void task_view_rule(const task_t *t, uint32_t rule, rule_view_t *out);
 uint64_t task_view_script_bytes(const task_t *t); /* memory of the rules' Lua state */
 uint64_t task_view_state_bytes(const task_t *t);
 uint64_t task_view_state_entries(const task_t *t);
+/* What the task has sent to others: of a rule (NULL: it has no exchange), and all of it (NULL: it is the only task). */
+const exchange_stats_t *task_view_exchange(const task_t *t, uint32_t rule);
+const dispatch_stats_t *task_view_dispatch(const task_t *t);
 #endif

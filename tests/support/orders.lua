@@ -108,8 +108,8 @@ function orders.each(options)
         i = i + 1
         local slot = slots[i]
         if not slot then
-            lib.buf_fini(key)
-            lib.buf_fini(value)
+            lib.buf_fini(ffi.cast("void *", key))
+            lib.buf_fini(ffi.cast("void *", value))
             return nil
         end
         lib.orders_next(generator, slot.time, key, value)

@@ -8,7 +8,7 @@
 
 local ffi = require "ffi"
 local engine = require "tests.support.engine"
-local lib = engine.use("task", "load", "log", "exchange")
+local lib = engine.use("task", "task_view", "load", "log", "exchange")
 local C = ffi.C
 pcall(ffi.cdef, "int open(const char *, int, ...);")
 
