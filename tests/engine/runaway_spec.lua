@@ -57,7 +57,7 @@ describe("a thousand runaways", function()
         local started = process.now()
         for k = 1, count do run_away(k) end
         local after = measure()
-        print(("\n%d runaways in %.1f s: RSS %d -> %d kB, mappings %d -> %d (machine code %d -> %d), threads %d -> %d"):format(
+        print(("\nfigure: %d runaways in %.1f s: RSS %d -> %d kB, mappings %d -> %d (machine code %d -> %d), threads %d -> %d"):format(
             count, process.now() - started, before.kb, after.kb, before.maps, after.maps, before.code, after.code,
             before.threads, after.threads))
         assert.are.equal(before.threads, after.threads)

@@ -69,7 +69,7 @@ end
 
 local totals = { passed = 0, failed = 0, files = 0 }
 
--- What came of it, said in one line; all that it wrote when something failed.
+-- What came of it, said in one line, and the figures that it measured ("figure: ..."); all that it wrote when something failed.
 local function finish(job, timed_out)
     local passed, failed, pending = read(job.report):match "^(%d+) (%d+) (%d+)"
     local status = job.child.status or {}
@@ -86,6 +86,7 @@ local function finish(job, timed_out)
     totals.passed, totals.failed, totals.files = totals.passed + passed, totals.failed + failed, totals.files + 1
     print(("%s %-52s %4d passed%s%s  (%.1f s)"):format(failed > 0 and "FAIL" or "ok  ", job.path, passed,
         failed > 0 and (", %d failed"):format(failed) or "", note, process.now() - job.started))
+    for figure in job.child.out:gmatch "figure: ([^\n]+)" do print("     " .. figure) end
     if failed > 0 then io.write(job.child.out, read(job.report .. ".err"):sub(-20000), "\n") end
     io.stdout:flush()
     process.remove(job.report:match "(.*)/")
