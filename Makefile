@@ -67,7 +67,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib demo test test-faults test-page bench bench-patterns fuzz lint format asan tsan clang kafka install uninstall deb clean help FORCE
+.PHONY: all lib demo test test-faults test-page test-package bench bench-patterns fuzz lint format asan tsan clang kafka install uninstall deb clean help FORCE
 
 ## all: build the program build/ananas and the library the unit specs drive
 all: $(BINARY) lib
@@ -139,6 +139,10 @@ test-faults: $(BINARY) $(FAULTY) lib build/.packages-test build/kafka/classpath
 ## test-page: the live page in a real browser
 test-page: $(BINARY) lib build/.packages-test build/.packages-page build/kafka/classpath
 	@ANANAS_OUT=$(OUT) luajit tests/support/run.lua tests/page
+
+## test-package: the Debian package in a clean root (as root; debootstrap, a mirror)
+test-package: $(BINARY) build/.packages-test build/.packages-deb build/.packages-package
+	@ANANAS_OUT=$(OUT) luajit tests/support/run.lua tests/package
 
 ## bench: the measurements of tests/bench/README.md, as one table
 bench: $(BINARY) lib build/.packages-test build/.packages-bench build/kafka/classpath

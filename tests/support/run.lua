@@ -10,7 +10,7 @@ local process = require "tests.support.process"
 local OUT = os.getenv "ANANAS_OUT" or "build"
 local TIMEOUT = tonumber(os.getenv "SPEC_TIMEOUT") or (os.getenv "ANANAS_FAULTS" == "long" and 7200 or 600)
 -- Kept out of a plain run: too long, or they need more than the rest.
-local ON_REQUEST = { ["tests/faults"] = "make test-faults", ["tests/page"] = "make test-page" }
+local ON_REQUEST = { ["tests/faults"] = "make test-faults", ["tests/page"] = "make test-page", ["tests/package"] = "make test-package" }
 
 local function read(path)
     local file = io.open(path, "rb")
