@@ -134,26 +134,24 @@ INLINE const char *wanted_string(walk_t *w, shape_node_t *node, const char *p) {
 
 /* --- numbers and the rest --- */
 
-/* Eight digits at p as a number, by three multiplications; 0 in *all when not all are digits. */
-INLINE uint64_t eight_digits(const char *p, int *all) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    *all = ((v & 0xf0f0f0f0f0f0f0f0u) | ((v + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) == 0x3333333333333333u;
+/* Eight digits as a number, the first in the lowest byte, by three multiplications. */
+INLINE uint64_t eight_digits(uint64_t v) {
     v = (v & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
     v = (v & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
     return (v & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
+}
+
+/* n digits at p, 1 to 8; eight bytes must be there. */
+INLINE uint64_t few_digits(const char *p, uint32_t n) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return eight_digits(v << (64 - 8 * n));
 }
 
 /* Behind a plain integer of at most 18 digits; NULL: something else, to be looked at closely. */
 INLINE const char *pass_int(const char *p, const char *end, int64_t *out) {
     const char *s = p + (*p == '-'), *digits = s;
     uint64_t v = 0;
-    if (end - s >= 8) {
-        int all;
-        v = eight_digits(s, &all);
-        s += all ? 8 : 0;
-        v = all ? v : 0;
-    }
     while (s < end && (unsigned)(*s - '0') < 10)
         v = v * 10 + (uint64_t)(*s++ - '0');
     if (s == digits || s - digits > 18 || (*digits == '0' && s - p > 1))
@@ -185,33 +183,30 @@ INLINE const char *pass_number(walk_t *w, const char *p) {
     return status ? fail(w, status) : p;
 }
 
-TARGET static const char *pass_container(walk_t *w, const char *p, int depth);
-
 INLINE const char *pass_ws(const char *p, const char *end) {
     if (p < end && *p == ' ')
         p++;
     return p < end && (unsigned char)*p <= ' ' ? json_ws(p, end) : p;
 }
 
-/* A learned text may be the beginning of one with more white space, so there may be some here. */
-TARGET static __attribute__((noinline)) const char *pass_other(walk_t *w, const char *p, int depth) {
-    int escaped;
-    p = json_ws(p, w->end);
-    if (p < w->end && (*p == '{' || *p == '['))
-        return pass_container(w, p, depth);
-    if (p < w->end && *p == '"')
-        return pass_body(w, p + 1, &escaped);
-    int status = json_skip(&p, w->end, depth);
-    return status ? fail(w, status) : p;
+INLINE int is_word(const char *p, const char *end, const char *word, int len) {
+    return end - p >= len && memcmp(p, word, (size_t)len) == 0;
 }
 
-INLINE const char *pass_value(walk_t *w, const char *p, int depth) {
+/* Any value but an object or array. */
+INLINE const char *pass_scalar(walk_t *w, const char *p) {
+    const char *end = w->end;
     int escaped;
-    if (LIKELY(p < w->end && *p == '"'))
+    if (LIKELY(p < end && *p == '"'))
         return pass_body(w, p + 1, &escaped);
-    if (p < w->end && starts_number(*p))
+    if (p < end && starts_number(*p))
         return pass_number(w, p);
-    return pass_other(w, p, depth);
+    if (is_word(p, end, "true", 4) || is_word(p, end, "null", 4))
+        return p + 4;
+    if (is_word(p, end, "false", 5))
+        return p + 5;
+    int status = json_skip(&p, end, 0);
+    return status ? fail(w, status) : p;
 }
 
 /* From the opening quote of a member's name to its value. */
@@ -230,39 +225,101 @@ INLINE const char *pass_name(walk_t *w, const char *p) {
     return pass_ws(p + 1, end);
 }
 
-/* Nothing in it is wanted, all of it is checked. */
-TARGET static const char *pass_container(walk_t *w, const char *p, int depth) {
+/* Nothing in it is wanted, all of it is checked. The open containers are a number, the innermost in bit 0: is it an object? */
+_Static_assert(JSON_DEPTH_MAX <= 64, "one bit for each open container");
+TARGET static __attribute__((noinline)) const char *pass_container(walk_t *w, const char *p, int depth) {
     const char *end = w->end;
-    int is_object = *p == '{';
-    char close = is_object ? '}' : ']';
-    if (depth >= JSON_DEPTH_MAX)
-        return fail(w, JSON_TOO_DEEP);
-    p = pass_ws(p + 1, end);
-    if (p < end && *p == close)
-        return p + 1;
+    const int outside = depth;
+    uint64_t objects = 0;
     for (;;) {
-        if (is_object && !(p = pass_name(w, p)))
+        if (p < end && (*p == '{' || *p == '[')) {
+            if (depth++ >= JSON_DEPTH_MAX)
+                return fail(w, JSON_TOO_DEEP);
+            objects = objects << 1 | (*p == '{');
+            p = pass_ws(p + 1, end);
+            if (p < end && *p != (objects & 1 ? '}' : ']')) {
+                if ((objects & 1) && !(p = pass_name(w, p)))
+                    return NULL;
+                continue;
+            }
+        } else if (!(p = pass_scalar(w, p))) {
             return NULL;
-        p = pass_value(w, p, depth + 1);
-        if (!p)
-            return NULL;
-        if (p < end && (unsigned char)*p <= ' ')
-            p = json_ws(p, end);
-        if (p >= end)
-            return fail(w, JSON_CUT_OFF);
-        char c = *p++;
-        if (c == close)
-            return p;
-        if (c != ',')
-            return fail(w, JSON_SYNTAX);
+        }
+        for (;;) { /* behind a value, or at the end of an empty container */
+            if (p < end && (unsigned char)*p <= ' ')
+                p = json_ws(p, end);
+            if (p >= end)
+                return fail(w, JSON_CUT_OFF);
+            char c = *p++;
+            if (c == ',')
+                break;
+            if (c != (objects & 1 ? '}' : ']'))
+                return fail(w, JSON_SYNTAX);
+            objects >>= 1;
+            if (--depth == outside)
+                return p;
+        }
         p = pass_ws(p, end);
+        if ((objects & 1) && !(p = pass_name(w, p)))
+            return NULL;
     }
 }
 
+/* A learned text may be the beginning of one with more white space, so there may be some here. */
+TARGET static __attribute__((noinline)) const char *pass_other(walk_t *w, const char *p, int depth) {
+    if (p < w->end && (unsigned char)*p <= ' ')
+        p = json_ws(p, w->end);
+    if (p < w->end && (*p == '{' || *p == '['))
+        return pass_container(w, p, depth);
+    return pass_scalar(w, p);
+}
+
+INLINE const char *pass_value(walk_t *w, const char *p, int depth) {
+    int escaped;
+    if (LIKELY(p < w->end && *p == '"'))
+        return pass_body(w, p + 1, &escaped);
+    if (p < w->end && starts_number(*p))
+        return pass_number(w, p);
+    return pass_other(w, p, depth);
+}
+
+/* A number of at most 16 digits before and 8 behind the point, in one block and without a loop. Behind it, or NULL: it is
+ * longer, has an exponent, is spelled in an unusual way, or is none. */
+INLINE const char *short_number(walk_t *w, const shape_node_t *node, const char *p) {
+    static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    uint64_t digits = block_digit(block_load(p)), bits;
+    uint32_t minus = *p == '-', n = (uint32_t)__builtin_ctzll(~(digits >> minus)), len = minus + n, f;
+    const char *first = p + minus;
+    if (n == 0 || n > 16 || (*first == '0' && (n > 1 || (minus && p[len] != '.'))))
+        return NULL;
+    uint64_t v = n <= 8 ? few_digits(first, n) : few_digits(first, n - 8) * powers[8] + few_digits(first + n - 8, 8);
+    if (p[len] != '.') {
+        if ((p[len] | 0x20) == 'e')
+            return NULL;
+        walk_put(w, node, CELL_INT, 0, (slice_t){p, len}, minus ? 0 - v : v);
+        return p + len;
+    }
+    f = (uint32_t)__builtin_ctzll(~(digits >> (len + 1)));
+    if (f == 0 || f > 8 || n > 10)
+        return NULL;
+    v = v * powers[f] + few_digits(p + len + 1, f);
+    len += 1 + f;
+    if (v > NUMBER_EXACT || (p[len] | 0x20) == 'e')
+        return NULL;
+    double d = (double)v / number_powers[f];
+    d = minus ? -d : d;
+    memcpy(&bits, &d, sizeof bits);
+    walk_put(w, node, CELL_NUM, 0, (slice_t){p, len}, bits);
+    return p + len;
+}
+
+/* A number as it came, with its value beside it where that is quickly found. */
 INLINE const char *wanted_number(walk_t *w, shape_node_t *node, const char *p) {
     int64_t i;
-    const char *from = p, *behind = pass_int(p, w->end, &i);
-    if (LIKELY(behind != NULL)) {
+    const char *from = p, *behind = LIKELY(w->end - p >= BLOCK) ? short_number(w, node, p) : NULL;
+    if (LIKELY(behind != NULL))
+        return behind;
+    if ((behind = pass_int(p, w->end, &i))) {
         walk_put(w, node, CELL_INT, 0, (slice_t){p, (size_t)(behind - p)}, (uint64_t)i);
         return behind;
     }

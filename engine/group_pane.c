@@ -6,7 +6,8 @@
 
 static uint64_t cell_hash(const cell_t *c) {
     switch (c->kind) {
-    case CELL_INT: return (uint64_t)c->u.i;
+    case CELL_INT:
+    case CELL_NUM: return (uint64_t)c->u.i; /* of a double, its bits */
     case CELL_SYM: return (uint64_t)(uintptr_t)c->u.sym >> 3;
     case CELL_STR:
     case CELL_NUMRAW: return c->len ? hash_bytes(c->raw, c->len, 0) : 0;

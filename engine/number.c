@@ -8,8 +8,8 @@
 /* From here on not every integer is a double: keys carry the exact digits behind the rounded value. */
 #define EXACT_LIMIT 9007199254740992.0
 
-static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+const double number_powers[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static int is_digit(char c) { return (unsigned)(c - '0') < 10; }
 
@@ -133,7 +133,7 @@ double number_double(const char *s, size_t len) {
         scale += read_exponent(s + i + 1, len - i - 1);
     if (digits > 18 || m > (uint64_t)EXACT_LIMIT || scale < -22 || scale > 22)
         return slow_double(s, len);
-    double d = scale < 0 ? (double)m / powers_of_ten[-scale] : (double)m * powers_of_ten[scale];
+    double d = scale < 0 ? (double)m / number_powers[-scale] : (double)m * number_powers[scale];
     return s[0] == '-' ? -d : d;
 }
 
@@ -181,11 +181,11 @@ static size_t shortest_slow(double d, char digits[24], int *point) {
  * quotient rounds back to d gives the shortest digits, as up to 15 digits name at most one double. */
 static size_t shortest_fast(double d, char digits[24], int *point) {
     for (int k = 1; k <= 22; k++) {
-        double scaled = d * powers_of_ten[k];
+        double scaled = d * number_powers[k];
         if (scaled >= 1e15)
             return 0;
         double whole = nearbyint(scaled);
-        if (whole / powers_of_ten[k] != d || whole < 1)
+        if (whole / number_powers[k] != d || whole < 1)
             continue;
         size_t n = 0;
         char reversed[24];

@@ -12,6 +12,9 @@ size_t number_scan(const char *s, size_t len, int *is_int);
  * this text (so "-0" and "1e3" are not), else 0. */
 int number_int64(const char *s, size_t len, int64_t *out);
 double number_double(const char *s, size_t len);
+/* Powers of ten that are exact: an integer up to NUMBER_EXACT times or by one of them is correctly rounded. */
+extern const double number_powers[23];
+#define NUMBER_EXACT ((uint64_t)1 << 53)
 void number_write_double(buf_t *b, double d); /* NaN and infinities become null */
 void number_write_int64(buf_t *b, int64_t v);
 void number_write_int128(buf_t *b, __int128 v);

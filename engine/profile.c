@@ -16,8 +16,8 @@ struct profile {
     int64_t since;
 };
 
-static const char *const names[PROFILE_STAGES] = {"input",    "decode", "watermark", "where",
-                                                  "operator", "select", "write",     "commit"};
+static const char *const names[PROFILE_STAGES] = {"start",    "input",  "decode", "watermark", "where",
+                                                  "operator", "select", "write",  "commit"};
 
 profile_t *profile_new(void) {
     profile_t *p = mem_zalloc(sizeof *p);

@@ -10,6 +10,7 @@
 typedef struct profile profile_t;
 
 typedef enum {
+    PROFILE_START, /* before the first record */
     PROFILE_INPUT, /* reading, lines, envelopes */
     PROFILE_DECODE,
     PROFILE_WATERMARK, /* and what is counted and refused before */

@@ -71,6 +71,7 @@ int replay_run(replay_t *r, error_t *e) {
     r->started = r->shown = clock_mono(&clock_system);
     r->show_progress = isatty(STDERR_FILENO);
     task_since(r->task, r->since);
+    profile_lap(r->profile, PROFILE_START, NULL);
     while (!end && rc == 0) {
         int n = source_poll(r->source, events, max, -1, &end, e);
         if (n < 0) {

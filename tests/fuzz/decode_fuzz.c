@@ -4,6 +4,7 @@
 #include "decode.h"
 #include "json.h"
 #include "mem.h"
+#include "number.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,6 +33,16 @@ static void open_way(way_t *w, int i) {
     arena_init(&w->arena);
 }
 
+/* A value beside the text is that text's. */
+static void check_number(const cell_t *c) {
+    int64_t i;
+    double d = c->kind == CELL_NUM ? number_double(c->raw, c->len) : 0;
+    if (c->kind == CELL_INT && (!number_int64(c->raw, c->len, &i) || i != c->u.i))
+        abort();
+    if (c->kind == CELL_NUM && memcmp(&d, &c->u.d, sizeof d) != 0)
+        abort();
+}
+
 static void decode(way_t *w, slice_t value) {
     decoded_t out;
     record_t record = {.value = value};
@@ -42,12 +53,14 @@ static void decode(way_t *w, slice_t value) {
     if (out.n_bad)
         buf_add_str(&w->text, out.bad[0].reason);
     for (uint32_t i = 0; out.batch->n && i < out.batch->n_columns; i++) {
+        check_number(batch_cell(out.batch, i, 0));
         cell_write(&w->text, batch_cell(out.batch, i, 0), TIME_ISO8601);
         buf_add_char(&w->text, '\n');
     }
     for (uint32_t u = 0; u < 3; u++)
         for (uint32_t i = 0; i < out.unnested[u].n; i++) {
             buf_printf(&w->text, "%u.%u: ", u, out.unnested[u].sub[i]);
+            check_number(&out.unnested[u].cells[i]);
             cell_write(&w->text, &out.unnested[u].cells[i], TIME_ISO8601);
         }
     buf_add_char(&w->text, out.n_bad ? '-' : '+');

@@ -10,6 +10,7 @@ import ctypes as c
 import json
 import os
 import random
+import struct
 import sys
 import time
 
@@ -21,6 +22,7 @@ COLUMNS = [["id"], ["name"], ["timestamp"], ["pizzas"], ["a b"], ["é"], ["deep"
            ["id", "x"], ["a b", "er", "list"], ["m1", "z"], ["deep", "er", "a b"]]
 PATHS = ["pizzas[].additionalToppings[]", "pizzas[]", "tags[]", "deep.er.list[].x[][]"]
 DEPTH = 64
+INT, NUM = 3, 4     # kinds of cells that carry a value beside their text
 
 lib = c.CDLL(os.path.join(os.environ.get("ANANAS_OUT") or "build", "libananas.so"))
 
@@ -117,7 +119,12 @@ class Decoder:
     def write(self, cell):
         self.text.len = 0
         lib.cell_write(c.byref(self.text), c.byref(cell), 0)
-        return c.string_at(self.text.s, self.text.len)
+        text = c.string_at(self.text.s, self.text.len)
+        if cell.kind == INT:
+            assert cell.u == int(text), text
+        elif cell.kind == NUM:
+            assert struct.pack("=q", cell.u) == struct.pack("=d", float(text)), text
+        return text
 
     def read(self, records, n):
         """Per input: its reason, or (columns, elements per path), all as bytes."""
@@ -264,7 +271,8 @@ def write(rng, value):
 SPECIALS = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\t", b"\0", b"\x1f", b"\x80", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf0\x9f\x8d\x8d",
             b"\xf4\x90\x80\x80", b"\xc0\xaf", b"0", b"1", b"-", b"+", b".", b"e", b"E", b"01", b"null", b"true", b"\\u", b"\\ud83c", b"\\udf4d", b"\\ud83c\\udf4d",
             b"\\u0022", b"\\n", b'\\"', b'""', b"{}", b"[]", b'"id":1,', b', "id": 2', b'"pizzas":[{"additionalToppings":["q"]}],', b', "additionalToppings": ["w"]',
-            b'"deep":{"er":5},', b'"er": {"list": "s"}, ', b'"q":"",', b"[" * 60, b"]" * 60, b'{"a":' * 61, b"1e5", b"-0", b"\xef\xbb\xbf", b"NaN", b"Infinity", b"//", b"'"]
+            b'"deep":{"er":5},', b'"er": {"list": "s"}, ', b'"q":"",', b"[" * 60, b"]" * 60, b'{"a":' * 61, b"1e5", b"-0", b"-0.0", b"9007199254740993.5", b"0.1234567890123456", b"12345678.87654321", b"1234567890.12345678", b"1.5E3", b"00.5", b"1.",
+            b"9999999999999999", b"12345678901234567", b"\xef\xbb\xbf", b"NaN", b"Infinity", b"//", b"'"]
 
 
 def mutate(rng, data):
