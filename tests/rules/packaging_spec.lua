@@ -142,9 +142,42 @@ describe("packaging", function()
         assert.equal(0, r.code, r.out .. r.err)
     end)
 
-    it("the Dockerfile installs what the build asks for", function()
+    it("the Dockerfile installs what the build asks for, and what the package depends on", function()
         local wanted = read ".ci/install":match 'build%) packages="([^"]+)"'
-        local dockerfile = read "packaging/Dockerfile"
-        for package in wanted:gmatch "%S+" do assert.matches(package, dockerfile, 1, true) end
+        local build, run_time = read "packaging/Dockerfile":match "FROM (.-)\nFROM (.*)$"
+        for package in wanted:gmatch "%S+" do assert.matches(package, build, 1, true) end
+        if not (has "dpkg-deb" and has "dpkg-shlibdeps" and has "strip") then return pending "dpkg-dev is not installed" end
+        run(("packaging/deb 9.9.9 revision %s %s/out"):format(ananas.program, folder))
+        for alternatives in run(("dpkg-deb -f %s/out/*.deb Depends"):format(folder)):gsub("%b()", ""):gmatch "[^,\n]+" do
+            local found = alternatives:find "libc6"
+            for package in alternatives:gmatch "[%w.+-]+" do found = found or run_time:find(package, 1, true) end
+            assert.truthy(found, alternatives)
+        end
+    end)
+
+    it("the Dockerfile keeps to the usual rules: pinned bases, small layers, no root, no shell around the program", function()
+        local dockerfile = read "packaging/Dockerfile":gsub("\\\n%s*", "")
+        local from, last = 0, nil
+        for line in dockerfile:gmatch "[^\n]+" do
+            local word, rest = line:match "^(%u+) (.*)$"
+            if word then last = { word = word, rest = rest } end
+            if word == "FROM" then
+                from = from + 1
+                assert.matches("^[%w/.-]+:[%w.-]+", rest)
+                assert.falsy(rest:find(":latest", 1, true))
+            elseif word == "RUN" and rest:find "apt%-get install" then
+                assert.truthy(rest:find("apt-get update &&", 1, true) and rest:find("--no-install-recommends", 1, true) and
+                    rest:find("-y", 1, true) and rest:find("rm -rf /var/lib/apt/lists/*", 1, true), line)
+            elseif word == "USER" then
+                assert.is_true(tonumber(rest:match "^(%d+)") >= 10000, line)
+            elseif word == "ENTRYPOINT" or word == "CMD" then
+                assert.matches('^%["', rest)
+            end
+            assert.not_equal("ADD", word)
+        end
+        assert.equal(2, from)
+        assert.equal("CMD", last.word)
+        assert.truthy(dockerfile:find "\nUSER %d+")
+        assert.matches("build", read ".dockerignore", 1, true)
     end)
 end)
