@@ -10,7 +10,7 @@
 
 struct active {
     active_options_t o;
-    char **topics;     /* of the sources, sorted; then, where tasks exchange rows, the repartition topic; NULL-terminated */
+    char **topics; /* of the sources, sorted; then, where tasks exchange rows, the repartition topic; NULL-terminated */
     int32_t n_inputs;  /* topics of sources */
     char *repartition; /* name of that topic; NULL: there is one task */
     task_t *task;

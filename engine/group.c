@@ -21,7 +21,7 @@ group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     char *name = mem_printf("%s/%s/group", rule->name, version);
     g->rule = rule;
     g->begin = begin;
-    g->until = ETIME_MAX;
+    g->until = g->next_pending = ETIME_MAX;
     g->space = store_space(store, name);
     mem_free(name);
     name = mem_printf("%s/%s/group-rows", rule->name, version);
@@ -479,7 +479,7 @@ typedef struct firing {
 } firing_t;
 
 static uint32_t firing_tick(const group_pass_t *p, const stream_t *in, uint32_t m, firing_t *f) {
-    etime_t end = panes_next_end(&p->g->panes);
+    etime_t end = group_pane_next_end(p->g);
     if (end < f->end || f->mark < m)
         f->mark = m;
     f->end = end;
@@ -490,7 +490,7 @@ static uint32_t firing_tick(const group_pass_t *p, const stream_t *in, uint32_t 
 
 static int walk(group_pass_t *p, const stream_t *in) {
     int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
-    int counting = p->g->counting && p->g->rule->window.kind == WINDOW_TUMBLE;
+    int counting = p->g->counting && !sessions;
     uint32_t m = 0, row = 0, n = in->batch->n;
     firing_t firing = {.end = ETIME_MIN};
     while (row < n && status == 0) {

@@ -25,6 +25,7 @@ typedef struct group_slot {
     store_entry_t *entry;
     uint32_t run, row;
     uint64_t pending;
+    etime_t end, wm; /* where windows overlap: of the first window of its rows; the watermark that they came by */
 } group_slot_t;
 #define GROUP_SLOTS_LEAST 256
 #define GROUP_SLOTS_MOST 8192
@@ -35,12 +36,13 @@ struct group {
     aggregate_t *aggregate;
     panes_t panes;
     sessions_t sessions;
-    rowlog_chunks_t chunks;       /* of long lists; the number is read at the start of a run */
-    buf_t key, saved;             /* scratch */
-    etime_t begin, until;         /* see group_new_from, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
-    uint8_t *left;                /* per row of this run */
-    uint32_t run;                 /* number of the current run: slots of others are void */
-    int counting;                 /* all aggregates are count(), and nothing else looks at a single row */
+    rowlog_chunks_t chunks; /* of long lists; the number is read at the start of a run */
+    buf_t key, saved;       /* scratch */
+    etime_t begin, until;   /* see group_new_from, group_leave; ETIME_MIN, ETIME_MAX: not handing over */
+    uint8_t *left;          /* per row of this run */
+    uint32_t run;           /* number of the current run: slots of others are void */
+    int counting;           /* all aggregates are count(), and nothing else looks at a single row */
+    etime_t next_pending;   /* the first window to close of those that something is pending for; ETIME_MAX: none */
     uint32_t n_slots, slot_shift; /* a power of two, and what leaves as many bits of 64 */
     uint32_t misses;              /* of this run: rows whose slot was another group's */
     group_slot_t *slots;
@@ -112,6 +114,8 @@ uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick);
 /* More slots where the last run missed often; only between runs. */
 void group_pane_slots(group_t *g, uint32_t rows);
 void group_pane_settle(group_pass_t *p); /* adds what is pending */
+/* The window that closes next, of those that are there or have something pending. */
+etime_t group_pane_next_end(const group_t *g);
 int group_pane_watermark(group_pass_t *p, uint32_t tick);
 void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
 int group_session_row(group_pass_t *p, uint32_t row);

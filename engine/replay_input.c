@@ -37,8 +37,12 @@ static int raw_topic(const options_t *o, const replay_t *r, int32_t *out, error_
 }
 
 static int open_history(const options_t *o, replay_t *r, error_t *e) {
-    source_history_options_t h = {
-        .config = r->config, .log = r->log, .topics = task_topics(r->task), .since = ETIME_MIN, .until = ETIME_MAX, .ends = r->ends};
+    source_history_options_t h = {.config = r->config,
+                                  .log = r->log,
+                                  .topics = task_topics(r->task),
+                                  .since = ETIME_MIN,
+                                  .until = ETIME_MAX,
+                                  .ends = r->ends};
     const char *since = options_get(o, "since"), *until = options_get(o, "until");
     int rc = since ? time_of("since", since, r->now, 1, &h.since, e) : 0;
     if (rc == 0 && until)

@@ -12,7 +12,7 @@ typedef struct bound {
 struct rollout {
     uint32_t number, parallelism;
     int active;
-    buf_t version, texts; /* of the set that all switch to */
+    buf_t version, texts;  /* of the set that all switch to */
     uint32_t rounds, said; /* said: rounds + 1: the ends, too */
     uint32_t *heard;       /* per task: the last round it said, rounds + 1: its ends */
     bound_t *bounds;       /* the greatest of any task, by rule */
@@ -148,11 +148,8 @@ void rollout_done(rollout_t *r, const char *running, uint32_t rounds) {
 }
 
 void rollout_propose(const rollout_t *r, slice_t version, slice_t texts, buf_t *out) {
-    frame_control_t c = {.kind = FRAME_PROPOSAL,
-                         .from = r->number,
-                         .parallelism = r->parallelism,
-                         .version = version,
-                         .texts = texts};
+    frame_control_t c = {
+        .kind = FRAME_PROPOSAL, .from = r->number, .parallelism = r->parallelism, .version = version, .texts = texts};
     frame_control_write(out, &c);
 }
 

@@ -137,6 +137,8 @@ void share_before_reload(pipeline_t *olds, uint32_t n, const verdicts_t *v) {
         if (keeps && stays(kind[m.lead[i] - olds]))
             continue;
         leave(&m, olds, i, keeps ? any_two : no_two);
+        if (!keeps)
+            m.to[i] = NULL; /* its copy will mean something else */
     }
     moves_fini(&m);
     mem_free(kind);

@@ -65,7 +65,7 @@ typedef struct source_kafka {
 #define MIN_PREFETCH (1 << 20)
 #define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
 #define READY_MAX 512                  /* records taken from a partition's queue at a time */
-#define MISSING_MS 500 /* how long the others wait for a partition that is known to have more */
+#define MISSING_MS 500                 /* how long the others wait for a partition that is known to have more */
 
 static partition_t *part_find(source_kafka_t *s, int32_t topic, int32_t partition) {
     uint32_t lo = 0, hi = s->n_parts;
@@ -224,7 +224,8 @@ static uint32_t tell_partitions(source_kafka_t *s, event_t *events, uint32_t max
     while (s->told < s->n_parts && n < max) {
         const position_t *at = &s->parts[s->told++].at;
         if (at->topic != s->aside)
-            events[n++] = (event_t){.kind = EVENT_PARTITION, .record = {.topic = at->topic, .partition = at->partition}};
+            events[n++] =
+                (event_t){.kind = EVENT_PARTITION, .record = {.topic = at->topic, .partition = at->partition}};
     }
     return n;
 }

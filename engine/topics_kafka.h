@@ -18,7 +18,7 @@ typedef struct topic_want {
     int32_t partitions;  /* -1: the broker's default */
     int16_t replication; /* -1: the broker's default */
     topic_kind_t kind;
-    const char *why;     /* "written by rule \"x\"", for messages */
+    const char *why; /* "written by rule \"x\"", for messages */
 } topic_want_t;
 
 /* Makes those that do not exist. One clear error names every topic that could not be made. */

@@ -15,10 +15,10 @@ typedef struct worker worker_t;
 worker_t *worker_new(const active_options_t *o, rulebox_t *rules);
 void worker_free(worker_t *w); /* without a commit, unless worker_end was carried out */
 
-void worker_run(worker_t *w);   /* the task is this process's, from now on or again */
-void worker_pause(worker_t *w); /* commit, and do nothing */
+void worker_run(worker_t *w);      /* the task is this process's, from now on or again */
+void worker_pause(worker_t *w);    /* commit, and do nothing */
 void worker_stand_by(worker_t *w); /* give up what is not committed; keep the state up to date, as others change it */
-void worker_end(worker_t *w);   /* commit and close; nothing comes after it */
+void worker_end(worker_t *w);      /* commit and close; nothing comes after it */
 /* Until what was told last has been carried out. 0, or why a commit did not succeed. A task that is just being opened is
  * not waited for after a pause: it has nothing to commit, and is closed when it has been opened. */
 int worker_wait(worker_t *w, error_t *e);

@@ -104,7 +104,7 @@ local function line(r) return ("%s %d %s %s"):format(r.topic, r.time, r.key or "
 -- Runs a story with all rules or with one; output lines by topic, and statistics at the end. Crashes only where asked for:
 -- what followed the last commit then happens again.
 local function tell(first, happenings, only, crashes)
-    local task = task_engine.new(text_of_set(first, only), { time_ms = 15 })
+    local task = task_engine.new(text_of_set(first, only), { time_ms = 40 })
     local out, pending, since = {}, {}, {}
     task:commit()
     local saved = task:saved()
@@ -192,6 +192,25 @@ describe(("rules that share a state, SEED=%d,"):format(seed), function()
         assert.equal(100, stats.r002.open)
         assert.equal(100, stats.r020.open)
         task:free()
+    end)
+
+    it("leave it to one that keeps it where others of them hand over", function()
+        local function set(window)
+            local list = {}
+            for i, size in ipairs { window, window, "1000ms" } do
+                list[i] = ('rule "r%d" { from = "s", window = tumble "%s", group_by = { "k" }, aggregate = { n = count() }, having = function(g) return g.n > %d end, to = "r%d" }\n')
+                    :format(i, size, i - 1, i)
+            end
+            return table.concat(list)
+        end
+        local task = task_engine.new(set "1000ms")
+        for _ = 1, 3 do task:step(keys(10)) end
+        task:commit()
+        task:reload(set "700ms")
+        local seen = {}
+        for _, r in ipairs(task:step { { watermark = 5000 } }) do seen[r.topic] = (seen[r.topic] or 0) + 1 end
+        task:free()
+        assert.same({ r1 = 10, r2 = 10, r3 = 10 }, seen)
     end)
 
     it("take in one that came later as soon as its state is the same", function()

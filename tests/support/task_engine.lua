@@ -9,7 +9,7 @@ int open(const char *path, int flags, ...);
 ]]
 
 local task_engine = { lib = lib }
-local log = lib.log_open(ffi.C.open("/dev/null", 1), 0, 0)
+local log = ffi.gc(lib.log_open(ffi.C.open("/dev/null", 1), 0, 0), lib.log_close)
 
 local CONFIG = [[
 source "s" { topic = "s", event_time = "ts", watermark = "%s", max_ahead = "none", idle_after = "1d" }
