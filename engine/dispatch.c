@@ -40,6 +40,7 @@ void dispatch_free(dispatch_t *d) {
 }
 
 uint32_t dispatch_n(const dispatch_t *d) { return d->n; }
+uint32_t dispatch_self(const dispatch_t *d) { return d->self; }
 parcel_t *dispatch_parcel(dispatch_t *d, uint32_t partition) { return d->parcels[partition]; }
 const dispatch_stats_t *dispatch_stats(const dispatch_t *d) { return &d->stats; }
 

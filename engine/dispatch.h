@@ -14,6 +14,7 @@ typedef struct dispatch dispatch_t;
 dispatch_t *dispatch_new(uint32_t self, uint32_t parallelism);
 void dispatch_free(dispatch_t *d);
 uint32_t dispatch_n(const dispatch_t *d); /* partitions */
+uint32_t dispatch_self(const dispatch_t *d);
 parcel_t *dispatch_parcel(dispatch_t *d, uint32_t partition);
 void dispatch_wrote(dispatch_t *d, uint32_t partition, arena_t *a);
 /* Symbols have other ids from this generation on. */

@@ -16,10 +16,19 @@ typedef struct known_key {
     uint32_t task;
 } known_key_t;
 
+typedef struct route { /* where rows of a version that leaves go */
+    etime_t until;
+    int stay; /* nowhere: it had no exchange */
+    char **by;
+    uint32_t n;
+} route_t;
+
 struct exchange {
     const rule_t *rule;
     const place_t *place;
     dispatch_t *dispatch;
+    route_t *routes;
+    size_t n_routes, cap_routes;
     etime_t begin;
     valve_t valve; /* over the tasks */
     exchange_stats_t stats;
@@ -87,6 +96,11 @@ void exchange_free(exchange_t *x) {
     store_free(x->gathered);
     valve_fini(&x->valve);
     buf_fini(&x->key);
+    for (size_t i = 0; i < x->n_routes; i++) {
+        names_t by = {x->routes[i].by, x->routes[i].n};
+        names_free(&by);
+    }
+    mem_free(x->routes);
     mem_free(x->told);
     mem_free(x->is_told);
     mem_free(x->names);
@@ -102,6 +116,14 @@ void exchange_free(exchange_t *x) {
 }
 
 const place_t *exchange_place(const exchange_t *x) { return x->place; }
+
+void exchange_route(exchange_t *x, etime_t until, const place_t *place) {
+    route_t r = {until, !place->exchanged, mem_alloc((place->by.n + 1) * sizeof(char *)), place->by.n};
+    for (uint32_t i = 0; i < r.n; i++)
+        r.by[i] = mem_strdup(place->by.at[i]);
+    mem_grow(&x->routes, &x->cap_routes, x->n_routes + 1, sizeof *x->routes);
+    x->routes[x->n_routes++] = r;
+}
 valve_t *exchange_valve(exchange_t *x) { return &x->valve; }
 const exchange_stats_t *exchange_stats(const exchange_t *x) { return &x->stats; }
 
@@ -264,16 +286,33 @@ static uint32_t task_of_keys(exchange_t *x, const cell_t *keys, uint32_t n) {
     return task_of_bytes(x, x->key.s, x->key.len);
 }
 
+static uint32_t task_of_home(const exchange_t *x) { return task_of_bytes(x, x->place->home, strlen(x->place->home)); }
+
+/* Of a row that a version which leaves takes; a rule keeps its name, and so its home. */
+static uint32_t task_of_route(sending_t *g, const route_t *r, uint32_t row) {
+    if (r->stay)
+        return dispatch_self(g->x->dispatch);
+    if (r->n == 0)
+        return task_of_home(g->x);
+    cell_t *keys = arena_array(g->s->arena, cell_t, r->n);
+    for (uint32_t i = 0; i < r->n; i++)
+        keys[i] = cell_at(g->b, batch_column(g->b, r->by[i]), r->by[i], row);
+    return task_of_keys(g->x, keys, r->n);
+}
+
 /* The task at which rows of such keys are together. */
 static uint32_t task_of_row(sending_t *g, uint32_t row) {
     exchange_t *x = g->x;
     const place_t *place = x->place;
+    for (size_t i = 0; i < x->n_routes; i++)
+        if (batch_origin(g->b, row)->time < x->routes[i].until)
+            return task_of_route(g, &x->routes[i], row);
     if (place->by_record_key) {
         slice_t key = batch_origin(g->b, row)->key;
         return task_of_bytes(x, key.s ? key.s : "", key.len);
     }
     if (place->by.n == 0)
-        return task_of_bytes(x, place->home, strlen(place->home));
+        return task_of_home(x);
     if (place->by.n > 1 || g->by[0] < 0) {
         cell_t *keys = g->cells + g->name.n_columns;
         for (uint32_t i = 0; i < place->by.n; i++)
@@ -378,7 +417,7 @@ static void ship_one(void *ctx, const group_partial_t *p) {
         h->cells[i] = cell_load(&saved);
     for (uint32_t i = 0; i < by->n; i++)
         keys[i] = h->cells[names_index(&r->group_by, by->at[i])];
-    uint32_t task = by->n ? task_of_keys(x, keys, by->n) : task_of_bytes(x, x->place->home, strlen(x->place->home));
+    uint32_t task = by->n ? task_of_keys(x, keys, by->n) : task_of_home(x);
     parcel_put_partial(parcel_for(x, task, &h->name), p->span.start, p->span.end, p->last, p->state);
     dispatch_wrote(x->dispatch, task, h->arena);
     x->stats.partials++;

@@ -17,6 +17,8 @@ typedef struct exchange exchange_t;
 exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d, etime_t begin);
 void exchange_free(exchange_t *x);
 const place_t *exchange_place(const exchange_t *x);
+/* Rows before `until` belong to a version of the rule that leaves, which has its keys elsewhere. Oldest first; copies. */
+void exchange_route(exchange_t *x, etime_t until, const place_t *place);
 valve_t *exchange_valve(exchange_t *x);
 uint64_t exchange_shape(const rule_t *rule); /* what both sides must agree on */
 

@@ -213,6 +213,18 @@ void task_drop_sent(task_t *t) {
             exchange_drop(t->pipelines[i].exchange);
 }
 
+void task_lead(task_t *t, uint32_t rule) {
+    pipeline_t *p = &t->pipelines[rule];
+    for (size_t i = 0; p->exchange && i < p->n_leaving; i++) {
+        const leaving_t *l = &p->leaving[i];
+        placement_t places;
+        placement_make(l->generation->plan, &places);
+        if (!placement_same(&places.at[l->rule->index], exchange_place(p->exchange)))
+            exchange_route(p->exchange, l->until, &places.at[l->rule->index]);
+        placement_fini(&places);
+    }
+}
+
 /* ---- the meta record ---- */
 
 static void save_valve(buf_t *b, buf_t *part, const char *name, const valve_t *v) {

@@ -385,9 +385,28 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
         pipeline_move_leaving(old, p);
         break;
     }
+    task_lead(t, i);
     inherit(p, old, v->kind == VERDICT_UNCHANGED);
     if (v->kind == VERDICT_UNCHANGED)
         t->errors[i] = (last_error_t){.count = p->stats.errors};
+}
+
+/* A key that lives at another task from now on: its windows end where they are, and rows are still led there. What cannot
+ * be led, because only the state itself knows whose it is, begins anew. */
+static void judge_places(task_t *t, verdicts_t *v, const placement_t *old) {
+    for (uint32_t i = 0; t->dispatch && i < v->n; i++) {
+        verdict_t *x = &v->at[i];
+        if (x->old_index < 0 || x->new_index < 0 || x->kind == VERDICT_RESET)
+            continue;
+        const rule_t *rule = &task_rules(t)->rules[x->new_index];
+        const place_t *from = &old->at[x->old_index], *to = &t->placement.at[x->new_index];
+        if (placement_same(from, to) ||
+            (x->kind == VERDICT_HANDOVER && to->exchanged && rule->window.kind != WINDOW_SESSION))
+            continue;
+        x->kind = VERDICT_RESET;
+        mem_free(x->reason);
+        x->reason = mem_strdup("its keys belong to other tasks than before (parallelism)");
+    }
 }
 
 static void say_verdict(task_t *t, const verdict_t *v) {
@@ -423,6 +442,7 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
     t->generation = generation_new(script, plan, &go);
     tables_make(t);
     share_before_reload(olds, old_generation->plan->n_rules, &v);
+    judge_places(t, &v, &old_placement);
     for (uint32_t i = 0; i < v.n; i++)
         if (v.at[i].kind == VERDICT_REMOVED)
             drop_rule(t, &olds[v.at[i].old_index], "was removed");
@@ -433,6 +453,7 @@ void task_reload_at(task_t *t, script_t *script, plan_t *plan, const frame_bound
     }
     tables_free(old_generation->plan, olds, old_verdicts);
     placement_fini(&old_placement);
+    t->stepped = 0; /* new exchanges have something to say before anything happens */
     task_rebuild(t);
     generation_drop(old_generation);
     verdicts_fini(&v);

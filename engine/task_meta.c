@@ -94,6 +94,7 @@ int task_load_meta(task_t *t, reader_t *r) {
         load_versions(t, rule, r);
         if (rule < 0)
             continue;
+        task_lead(t, (uint32_t)rule);
         pipeline_t *p = &t->pipelines[rule];
         p->stats.quarantined = quarantined;
         if (valve_load(&p->valve, &part) == 0) /* other inputs than then: it starts anew */

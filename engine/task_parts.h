@@ -80,6 +80,8 @@ int task_hear(task_t *t, uint32_t source, const source_word_t *w);
 /* Our own word counts at once. 1 when it moved. */
 int task_follow(task_t *t, source_run_t *s);
 void task_drop_sent(task_t *t);
+/* Rows of versions that leave are led to where those have their keys. */
+void task_lead(task_t *t, uint32_t rule);
 void task_save_valves(const task_t *t, buf_t *b);
 int task_load_valves(task_t *t, reader_t *r);
 

@@ -150,6 +150,58 @@ describe("several tasks", function()
     end)
 end)
 
+-- What one task commits around a reload between two records, several do around one at a cut they share.
+describe("a reload of several tasks", function()
+    local function rule(clauses) return 'rule "r" { from = "s", to = "out", time_format = "epoch_ms", ' .. clauses .. " }" end
+    local CASES = {
+        { "kept state", rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count() }, having = function(g) return g.n > 1 end',
+            rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count() }, having = function(g) return g.n > 2 end' },
+        { "another aggregate", rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count(), v = sum "v" }' },
+        { "another size", rule 'window = tumble "3s", group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = tumble "2s", group_by = { "kind" }, aggregate = { n = count() }' },
+        { "other keys", rule 'window = tumble "2s", group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = tumble "2s", group_by = { "shop" }, aggregate = { n = count() }' },
+        { "no keys any more", rule 'window = tumble "2s", group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = tumble "2s", aggregate = { n = count() }' },
+        { "other keys of overlapping windows", rule 'window = hop { size = "2s", slide = "500ms" }, group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = hop { size = "2s", slide = "500ms" }, group_by = { "shop" }, aggregate = { n = count() }' },
+        { "another gap", rule 'window = session { gap = "60ms" }, group_by = { "shop" }, aggregate = { n = count() }',
+            rule 'window = session { gap = "90ms" }, group_by = { "shop" }, aggregate = { n = count() }', partitions = 1 }, -- arrival decides
+        { "a rule added", rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count() }',
+            rule 'window = tumble "1s", group_by = { "kind" }, aggregate = { n = count() }' ..
+            '\nrule "more" { from = "r", window = tumble "2s", group_by = { "n" }, aggregate = { k = count() }, to = "more" }' },
+    }
+    local function run(case, n, seed)
+        local t, random = topology.open { config = config, rules = case[2], n = n }, topology.randomness(5)
+        t:partitions("s", case.partitions or 3)
+        local function some(from, to)
+            for i = from, to do
+                t:append("s", random(case.partitions or 3) - 1, record(i * 10 - random(40), "k" .. random(5), (',"shop":"s%d","v":%d'):format(random(4), random(9))))
+            end
+        end
+        some(1, 300)
+        t:run { seed = seed, most = 10, trouble = true, stay = true }
+        for i = 0, n - 1 do t:commit(t.tasks[i]) end
+        t:reload(case[3])
+        some(301, 600)
+        t:run { seed = seed + 1, most = 10 }
+        t.lates = {}
+        t:close()
+        return t
+    end
+    for _, case in ipairs(CASES) do
+        it("gives what one of one task does: " .. case[1], function()
+            local one = run(case, 1, 1)
+            assert.is_true(#one.outputs > 8)
+            for n = 2, 4 do
+                local difference = worlds.difference(one, run(case, n, SEED + n))
+                assert(not difference, ("SEED=%d, %d tasks\n%s"):format(SEED, n, difference or ""))
+            end
+        end)
+    end
+end)
+
 local function sent(t)
     local s = { rows = 0, gathered = 0, partials = 0, bytes = 0, frames = 0 }
     for i = 0, t.n - 1 do

@@ -324,6 +324,30 @@ function Topology:run(o)
     self:settle()
 end
 
+-- Another rule set at a cut that all tasks share: nothing is on its way, and the rules' ends are those of all tasks.
+function Topology:reload(rules)
+    if self.n > 1 then self:settle() end
+    self:write_rules(rules)
+    local plan, ends = lib.task_plan(self.tasks[0].task), {}
+    for r = 0, plan.n_rules - 1 do
+        local name, greatest = ffi.string(plan.rules[r].name), topology.NEVER
+        for i = 0, self.n - 1 do
+            local e = lib.task_last_end(self.tasks[i].task, engine.slice(name))
+            if e > greatest then greatest = e end
+        end
+        if greatest > topology.NEVER then ends[#ends + 1] = { name, greatest } end
+    end
+    local bounds = ffi.new("frame_bound_t[?]", #ends + 1)
+    for i, b in ipairs(ends) do bounds[i - 1].rule, bounds[i - 1]["end"] = engine.slice(b[1]), b[2] end
+    for i = 0, self.n - 1 do
+        local k = self.tasks[i]
+        local script, made = load_rules(self)
+        lib.task_reload_at(k.task, script, made, bounds, #ends)
+        self:commit(k)
+    end
+    if self.n > 1 then self:settle() end
+end
+
 -- Sums over the tasks: rows and partials sent, by rule; frames and bytes; rows that were late.
 function Topology:late(rule)
     local n = 0
