@@ -13,6 +13,7 @@ void active_remember(active_t *a) {
     a->n_safe = n;
     buf_clear(&a->safe_meta);
     task_save_meta(a->task, &a->safe_meta);
+    parallel_remember(a->parallel);
     a->committed_at = clock_mono(&clock_system);
     a->uncommitted = a->new_rules = 0;
 }
@@ -25,9 +26,10 @@ static void drop_waiting(active_t *a) {
     a->waiting_plan = NULL;
 }
 
-static void tell_committed(const active_t *a) {
+static void tell_committed(active_t *a) {
     if (a->o.observer && a->o.observer->committed)
         a->o.observer->committed(a->o.observer, a->o.task, checkpoint_last_ms(a->checkpoint));
+    parallel_purge(a);
 }
 
 static void tell_dropped(const active_t *a) {
@@ -39,9 +41,11 @@ void active_close(active_t *a) {
     if (!a)
         return;
     tell_dropped(a);
+    parallel_stop(a->parallel);
     source_close(a->source);
     checkpoint_close(a->checkpoint);
     task_free(a->task);
+    parallel_free(a->parallel);
     drop_waiting(a);
     mem_free(a->events);
     mem_free(a->topics);
@@ -69,6 +73,7 @@ static int roll_back(active_t *a, error_t *e) {
     reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);
     if (task_load_meta(a->task, &meta))
         return error_set(e, ERR_INTERNAL, "watermarks of the last commit cannot be read back");
+    parallel_forget(a->parallel);
     tell_dropped(a);
     a->uncommitted = 0;
     a->committed_at = clock_mono(&clock_system);
@@ -91,6 +96,9 @@ static int follow_commit(active_t *a, error_t *e) {
 
 static int start_commit(active_t *a, error_t *e) {
     mono_t begun = clock_mono(&clock_system);
+    int sent = parallel_send(a, e);
+    if (sent)
+        return sent == ERR_ABORTED ? roll_back(a, e) : sent;
     if (!a->uncommitted) {
         a->committed_at = begun;
         return 0;
@@ -125,10 +133,9 @@ changelog_reader_t *active_keep(active_t *a) {
     changelog_from_t from = {0};
     changelog_reader_t *reader = NULL;
     error_t e = {0};
-    if (a->uncommitted || checkpoint_found(a->checkpoint, a->task, a->safe, a->n_safe, &from.found, &from.offset, &e))
+    if (!a->task || a->uncommitted ||
+        checkpoint_found(a->checkpoint, a->task, a->safe, a->n_safe, &from.found, &from.offset, &e))
         return NULL;
-    source_close(a->source); /* it knows the task's topics */
-    a->source = NULL;
     from.store = task_close(a->task);
     a->task = NULL;
     if (changelog_reader_open(&reader, a->o.config, a->o.kafka, a->o.task, &from, &e))
@@ -150,11 +157,14 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
     const outbox_t *out = task_outbox(a->task);
     uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
+    uint32_t frames = count_kind(a->events, n, EVENT_FRAME);
     error_t written = {0};
-    int rc = checkpoint_write(a->checkpoint, out, &written);
+    int rc = parallel_announce(a, &written);
+    if (rc == 0)
+        rc = checkpoint_write(a->checkpoint, out, &written);
     gate_leave(a->o.gate);
     a->records += records;
-    a->uncommitted |= records > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
+    a->uncommitted |= records > 0 || frames > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
     if (a->o.observer && a->o.observer->stepped)
         a->o.observer->stepped(a->o.observer, a->o.task, records, took_ns);
     if (a->o.observer && a->o.observer->wrote)
@@ -188,49 +198,69 @@ void active_reload(active_t *a, script_t *script, plan_t *plan) {
     a->waiting_plan = plan;
 }
 
+void active_switch(active_t *a, script_t *script, plan_t *plan, const frame_bound_t *bounds, uint32_t n) {
+    mono_t from = clock_mono(&clock_system);
+    if (a->parallel)
+        task_reload_at(a->task, script, plan, bounds, n);
+    else
+        task_reload(a->task, script, plan);
+    a->uncommitted = a->new_rules = 1;
+    log_positions(a, clock_mono(&clock_system).ns - from.ns);
+}
+
 /* Just after a commit. */
 static void take_waiting(active_t *a) {
     if (!a->waiting_plan)
         return;
-    mono_t from = clock_mono(&clock_system);
-    task_reload(a->task, a->waiting_script, a->waiting_plan);
+    active_switch(a, a->waiting_script, a->waiting_plan, NULL, 0);
     a->waiting_script = NULL;
     a->waiting_plan = NULL;
-    a->uncommitted = a->new_rules = 1;
-    log_positions(a, clock_mono(&clock_system).ns - from.ns);
     if (a->o.observer && a->o.observer->reloaded)
         a->o.observer->reloaded(a->o.observer, a->o.task, a->task, 1, "reloaded");
 }
 
 static void tell_readings(active_t *a) {
     mono_t now = clock_mono(&clock_system);
-    uint32_t n;
+    uint32_t n, k = 0;
     if (!a->o.observer || !a->o.observer->readings || mono_diff_ms(now, a->told_at) < TELL_MS)
         return;
     const position_t *at = source_kafka_positions(a->source, &n);
     a->readings = mem_realloc(a->readings, (n + 1) * sizeof *a->readings);
     for (uint32_t i = 0; i < n; i++)
-        a->readings[i] = (reading_t){at[i].topic, at[i].partition, at[i].offset,
-                                     source_kafka_lag(a->source, at[i].topic, at[i].partition)};
+        if (at[i].topic < a->n_inputs)
+            a->readings[k++] = (reading_t){at[i].topic, at[i].partition, at[i].offset,
+                                           source_kafka_lag(a->source, at[i].topic, at[i].partition)};
     a->told_at = now;
-    a->o.observer->readings(a->o.observer, a->o.task, a->readings, n);
+    a->o.observer->readings(a->o.observer, a->o.task, a->readings, k);
 }
 
 /* How long records may be waited for. */
 static int wait_ms(const active_t *a) {
     int64_t since = mono_diff_ms(clock_mono(&clock_system), a->committed_at);
     int64_t left = a->o.config->commit_interval - since;
-    int wait = !a->uncommitted ? ACTIVE_WAIT_MS : left <= 0 ? 0 : left < ACTIVE_WAIT_MS ? (int)left : ACTIVE_WAIT_MS;
+    if (parallel_urgent(a))
+        return 0;
+    int wait = !a->uncommitted && !(a->parallel && task_unsent(a->task)) ? ACTIVE_WAIT_MS
+               : left <= 0                                               ? 0
+               : left < ACTIVE_WAIT_MS                                   ? (int)left
+                                                                         : ACTIVE_WAIT_MS;
     return checkpoint_busy(a->checkpoint) && wait > ACTIVE_BUSY_MS ? ACTIVE_BUSY_MS : wait;
 }
 
 int active_turn(active_t *a, error_t *e) {
+    if (a->parallel && !a->task)
+        return parallel_await(a, e);
+    parallel_turn(a);
     int end, rc = 0, wait = wait_ms(a);
     int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
     if (n < 0)
         return n;
-    if (n > 0)
-        rc = step(a, (uint32_t)n, e);
+    int control = parallel_is_control(a, n);
+    a->polled = 1;
+    if (n > control)
+        rc = step(a, (uint32_t)(n - control), e);
+    if (rc == 0 && control)
+        rc = parallel_control(a, &a->events[n - 1].record, e);
     source_release(a->source);
     if (rc == ERR_ABORTED)
         return roll_back(a, e);
@@ -246,9 +276,11 @@ int active_turn(active_t *a, error_t *e) {
         a->o.observer->turned(a->o.observer, a->o.task, a->task);
     if ((rc = follow_commit(a, e)))
         return rc;
-    if (!checkpoint_busy(a->checkpoint) &&
-        mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval) {
+    int due = mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval;
+    if (!checkpoint_busy(a->checkpoint) && (due || parallel_urgent(a))) {
         rc = start_commit(a, e);
+        if (rc == 0)
+            rc = parallel_switch(a, e);
         if (rc == 0)
             take_waiting(a);
     }
@@ -257,11 +289,15 @@ int active_turn(active_t *a, error_t *e) {
     return rc;
 }
 
-const char *active_version(const active_t *a) { return task_plan(a->task)->version; }
+const char *active_version(const active_t *a) { return a->task ? task_plan(a->task)->version : ""; }
 
 void active_wake(active_t *a) { source_kafka_wake(a->source); }
 
 int active_rejoin(active_t *a, int *same, error_t *e) {
+    if (!a->task) {
+        *same = 0;
+        return 0;
+    }
     position_t *at = mem_alloc((a->n_safe + 1) * sizeof *at);
     memcpy(at, a->safe, a->n_safe * sizeof *at);
     int rc = active_committed(a, at, a->n_safe, e);

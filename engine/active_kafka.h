@@ -8,6 +8,7 @@
 #include "gate.h"
 #include "load.h"
 #include "observer.h"
+#include "rulebox.h"
 
 typedef struct active active_t;
 
@@ -20,6 +21,7 @@ typedef struct active_options {
     int32_t task;
     observer_t *observer;
     changelog_reader_t **warm; /* state read so far, *warm NULL: none; taken over once it is read to its end */
+    rulebox_t *rules;          /* of several tasks, the first has changed rules go round; NULL: nobody does */
     gate_t *gate;              /* passed for what uses the processor; NULL: none */
 } active_options_t;
 

@@ -8,12 +8,6 @@
 
 /* ---- where to read ---- */
 
-typedef struct partitions {
-    position_t *at;
-    uint32_t n;
-    size_t cap;
-} partitions_t;
-
 /* This task's share of every source, in order. */
 static int list_partitions(const active_t *a, partitions_t *out, error_t *e) {
     for (int32_t t = 0; t < a->n_inputs; t++) {
@@ -133,9 +127,8 @@ static void offer_texts(active_t *a, const changelog_found_t *found) {
     }
 }
 
-/* From what was loaded last, not from the files: those may be in the middle of being mended. */
-static int load_today(const active_t *a, script_t **script, plan_t **plan, error_t *e) {
-    reader_t r = reader_of(a->o.texts.s, a->o.texts.len);
+int active_load(const active_t *a, slice_t bytes, script_t **script, plan_t **plan, error_t *e) {
+    reader_t r = reader_of(bytes.s, bytes.len);
     rule_texts_t texts = {0};
     faults_t faults = {0};
     script_limits_t limits = load_limits(a->o.config);
@@ -151,27 +144,39 @@ static int load_today(const active_t *a, script_t **script, plan_t **plan, error
     return rc;
 }
 
-static int make_task(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
+int active_make_task(active_t *a, script_t *script, plan_t *plan, store_t *store, const changelog_found_t *found,
+                     error_t *e) {
+    task_options_t options = {.config = a->o.config,
+                              .log = a->o.log,
+                              .limits = load_limits(a->o.config),
+                              .store = store,
+                              .number = a->o.task,
+                              .parallelism = active_is_parallel(a) ? (int32_t)a->o.config->parallelism : 0};
+    a->task = task_new(&options, script, plan);
+    offer_texts(a, found);
+    reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
+    int rc = found->meta.present && task_load_meta(a->task, &meta)
+                 ? error_set(e, ERR_INVALID, "the changelog's meta record cannot be read")
+                 : 0;
+    task_settle(a->task);
+    task_rebuild(a->task);
+    checkpoint_known_texts(a->checkpoint, found);
+    return rc;
+}
+
+/* From what was loaded last, not from the files: those may be in the middle of being mended. */
+static int make_alone(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
     script_t *script, *old_script = NULL;
     plan_t *plan, *old_plan = NULL;
-    int rc = load_today(a, &script, &plan, e);
+    int rc = active_load(a, a->o.texts, &script, &plan, e);
     if (rc) {
         store_free(store);
         return rc;
     }
     int is_old = load_old(a, found, plan, &old_script, &old_plan);
-    task_options_t options = {
-        .config = a->o.config, .log = a->o.log, .limits = load_limits(a->o.config), .store = store};
-    a->task = task_new(&options, is_old ? old_script : script, is_old ? old_plan : plan);
-    offer_texts(a, found);
-    reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
-    if (found->meta.present && task_load_meta(a->task, &meta))
-        rc = error_set(e, ERR_INVALID, "the changelog's meta record cannot be read");
-    task_settle(a->task);
-    task_rebuild(a->task);
+    rc = active_make_task(a, is_old ? old_script : script, is_old ? old_plan : plan, store, found, e);
     if (is_old)
         task_reload(a->task, script, plan);
-    checkpoint_known_texts(a->checkpoint, found);
     return rc;
 }
 
@@ -179,8 +184,10 @@ static int open_all(active_t *a, partitions_t *p, changelog_found_t *found, erro
     int rc = list_partitions(a, p, e);
     if (rc == 0) /* fences the owner before: from here on its offsets are final, and what it left open is aborted */
         rc = checkpoint_open(&a->checkpoint, a->o.config, a->o.kafka, a->o.member, a->o.task, e);
-    if (rc == 0)
-        rc = active_committed(a, p->at, p->n, e);
+    if (rc)
+        return rc;
+    checkpoint_topics(a->checkpoint, (const char *const *)a->topics);
+    rc = active_committed(a, p->at, p->n, e);
     if (rc)
         return rc;
     store_t *store = NULL;
@@ -196,7 +203,9 @@ static int open_all(active_t *a, partitions_t *p, changelog_found_t *found, erro
         store_free(store);
         return rc;
     }
-    if ((rc = make_task(a, store, found, e)))
+    if (active_is_parallel(a))
+        return parallel_begin(a, store, found, p->at, p->n, e);
+    if ((rc = make_alone(a, store, found, e)))
         return rc;
     return source_kafka_assign(a->source, p->at, p->n, e);
 }
@@ -208,6 +217,7 @@ static void name_topics(active_t *a) {
         a->n_inputs++;
     if (!active_is_parallel(a))
         return;
+    a->parallel = parallel_new(a->o.task, (int32_t)a->o.config->parallelism);
     a->repartition = repartition_topic(a->o.config);
     a->topics = mem_realloc(a->topics, ((size_t)a->n_inputs + 2) * sizeof *a->topics);
     a->topics[a->n_inputs] = a->repartition;
@@ -226,7 +236,7 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
         source_kafka_share(a->source, o->task, (int32_t)o->config->parallelism, a->n_inputs);
     if (rc == 0)
         rc = open_all(a, &p, &found, e);
-    if (rc == 0) {
+    if (rc == 0 && a->task) {
         active_remember(a);
         a->uncommitted = !found.meta.present; /* where reading began is committed before anything comes */
     }

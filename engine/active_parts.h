@@ -5,6 +5,7 @@
 #ifndef ANANAS_ACTIVE_PARTS_H
 #define ANANAS_ACTIVE_PARTS_H
 #include "active_kafka.h"
+#include "parallel.h"
 
 #define ACTIVE_EVENTS 4096 /* of a poll */
 
@@ -18,6 +19,8 @@ struct active {
     checkpoint_t *checkpoint;
     event_t *events;
     mono_t committed_at;
+    parallel_t *parallel;     /* NULL: there is one task */
+    int polled;               /* it knows its partitions */
     int uncommitted;          /* something happened since */
     int new_rules;            /* nothing of the rule set that runs was committed yet */
     script_t *waiting_script; /* a rule set that takes effect after the next commit */
@@ -31,10 +34,23 @@ struct active {
 };
 
 static inline int active_is_parallel(const active_t *a) { return a->o.config->parallelism > 1; }
+typedef struct partitions {
+    position_t *at;
+    uint32_t n;
+    size_t cap;
+} partitions_t;
+
+/* Rules from kept texts. */
+int active_load(const active_t *a, slice_t texts, script_t **script, plan_t **plan, error_t *e);
+/* The task, from rules and what a restore found. Takes over all but `found`. */
+int active_make_task(active_t *a, script_t *script, plan_t *plan, store_t *store, const changelog_found_t *found,
+                     error_t *e);
 /* What is there now is what was committed last. */
 void active_remember(active_t *a);
 /* The group's committed offsets, RESUME_NONE where there are none. */
 int active_committed(const active_t *a, position_t *at, uint32_t n, error_t *e);
+/* Right after a commit: other rules run; bounds: see task_reload_at, where there are several tasks. Takes both over. */
+void active_switch(active_t *a, script_t *script, plan_t *plan, const frame_bound_t *bounds, uint32_t n);
 /* Partitions were added to the input: they are read from their beginning, from the next commit on. */
 int active_grow(active_t *a, error_t *e);
 #endif

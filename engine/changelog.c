@@ -37,6 +37,8 @@ int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changel
     buf_add_bytes(&v, m->version.s, m->version.len);
     buf_add_bytes(&v, m->task.s, m->task.len);
     buf_add_u64(&v, m->entries);
+    if (m->rollout.len)
+        buf_add_bytes(&v, m->rollout.s, m->rollout.len);
     int rc = sink_kafka_put(s, topic, task, (slice_t){&kind, 1}, buf_slice(&v), e);
     buf_fini(&v);
     return rc;
@@ -62,6 +64,7 @@ static void meta_clear(changelog_meta_t *m) {
     mem_free(m->at);
     buf_fini(&m->task);
     buf_fini(&m->version);
+    buf_fini(&m->rollout);
     *m = (changelog_meta_t){0};
 }
 
@@ -113,6 +116,8 @@ static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
     buf_add_slice(&m->version, read_bytes(&r));
     buf_add_slice(&m->task, read_bytes(&r));
     m->entries = read_u64(&r);
+    if (r.pos < r.len)
+        buf_add_slice(&m->rollout, read_bytes(&r));
     m->present = 1;
     return r.bad ? error_set(e, ERR_INVALID, "the changelog's meta record is damaged") : 0;
 }

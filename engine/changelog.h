@@ -24,6 +24,7 @@ typedef struct changelog_meta {
     uint32_t n;
     buf_t task;       /* task_save_meta */
     buf_t version;    /* of the rule set */
+    buf_t rollout;    /* rollout_save; empty where nothing goes round */
     uint64_t entries; /* live ones at that commit */
 } changelog_meta_t;
 

@@ -16,7 +16,9 @@ struct checkpoint {
     member_t *member;
     int32_t task;
     sink_t *sink;
-    char *topic; /* the changelog */
+    char *topic;               /* the changelog */
+    const char *const *topics; /* that positions refer to */
+    const buf_t *rollout;
     int transactional, in_transaction;
     char **written; /* versions of rule sets whose texts are in the changelog */
     size_t n_written, cap_written;
@@ -250,6 +252,9 @@ int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n
     }
 }
 
+void checkpoint_topics(checkpoint_t *cp, const char *const *topics) { cp->topics = topics; }
+void checkpoint_rollout(checkpoint_t *cp, const buf_t *rollout) { cp->rollout = rollout; }
+
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e) {
     if (o->n == 0)
         return 0;
@@ -271,19 +276,20 @@ static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
     return changelog_put_entry(d->cp->sink, d->cp->topic, d->cp->task, space, key, value, d->e);
 }
 
-static void take_meta(task_t *task, const position_t *at, uint32_t n, changelog_meta_t *m) {
-    const char *const *topics = task_topics(task);
+static void take_meta(const checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_meta_t *m) {
     *m = (changelog_meta_t){.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m->at)};
     m->entries = store_count(task_store(task));
     buf_add_str(&m->version, task_plan(task)->version);
     for (uint32_t i = 0; i < n; i++)
-        m->at[i] = (changelog_position_t){mem_strdup(topics[at[i].topic]), at[i].partition, at[i].offset};
+        m->at[i] = (changelog_position_t){mem_strdup(cp->topics[at[i].topic]), at[i].partition, at[i].offset};
     task_save_meta(task, &m->task);
+    if (cp->rollout)
+        buf_add_slice(&m->rollout, buf_slice(cp->rollout));
 }
 
 static int put_meta(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, error_t *e) {
     changelog_found_t found = {0};
-    take_meta(task, at, n, &found.meta);
+    take_meta(cp, task, at, n, &found.meta);
     int rc = changelog_put_meta(cp->sink, cp->topic, cp->task, &found.meta, e);
     changelog_found_fini(&found);
     return rc;
@@ -300,7 +306,7 @@ int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint3
     if (err)
         return error_set(e, ERR_AGAIN, "cannot ask for the end of %s/%d: %s", cp->topic, cp->task,
                          rd_kafka_err2str(err));
-    take_meta(task, at, n, &found->meta);
+    take_meta(cp, task, at, n, &found->meta);
     for (uint32_t i = 0; (v = task_version(task, i, &texts)); i++) {
         mem_grow(&found->texts, &found->cap_texts, found->n_texts + 1, sizeof *found->texts);
         changelog_texts_t *t = &found->texts[found->n_texts++];
@@ -393,7 +399,7 @@ static int commit_transaction(checkpoint_t *cp, task_t *task, const position_t *
     if (rc == 0)
         rc = FAILPOINT("meta-written", e);
     if (rc == 0)
-        rc = finish(cp, at, n, task_topics(task), e);
+        rc = finish(cp, at, n, cp->topics, e);
     return rc ? rc : FAILPOINT("committed", e);
 }
 
@@ -413,7 +419,7 @@ static int start_plain(checkpoint_t *cp, task_t *task, const position_t *at, uin
     sink_kafka_keep(cp->sink);
     if ((rc = put_changes(cp, at, n, task, e)))
         return rc;
-    cp->offsets = offsets_of(at, n, task_topics(task));
+    cp->offsets = offsets_of(at, n, cp->topics);
     enter(cp, STAGE_OUTPUT);
     return 0;
 }

@@ -23,6 +23,9 @@ void checkpoint_close(checkpoint_t *cp); /* an open transaction is left to be ab
 int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n, const char *const *topics,
                        changelog_reader_t **reader, store_t **store, changelog_found_t *found, error_t *e);
 int checkpoint_write(checkpoint_t *cp, const outbox_t *o, error_t *e);
+/* Names that positions refer to; what goes round among the tasks, as rollout_save has it. Both outlive the checkpoint. */
+void checkpoint_topics(checkpoint_t *cp, const char *const *topics);
+void checkpoint_rollout(checkpoint_t *cp, const buf_t *rollout);
 /* Everything written, the task's changes and these positions become definite: exactly once, by the time this returns; at
  * least once, as checkpoint_turn goes on (what the last commit left to do is waited for). ERR_ABORTED: nothing of it did,
  * and the task must be rolled back; other errors: not known, throw away and restore. On 0 the task was committed. */

@@ -26,6 +26,7 @@ struct sink_kafka {
     int lot;  /* of records that are written now: 0 or 1 */
     int keep; /* puts are kept back */
     buf_t kept;
+    buf_t repartition; /* name of the topic that frames go to */
 };
 
 #define SINK_FLUSH_S 30
@@ -143,7 +144,22 @@ static int produce(lot_t *lot, rd_kafka_topic_t *t, int32_t partition, slice_t k
     }
 }
 
+/* What cannot be sent must not be lost in silence: rows of another task's are in it. */
+static int write_frame(sink_kafka_t *s, const out_record_t *r, error_t *e) {
+    rd_kafka_topic_t *t = topic_of(s, buf_slice(&s->repartition), e);
+    if (!t)
+        return ERR_KAFKA;
+    if ((int64_t)(r->key.len + r->value.len + SINK_ENVELOPE_BYTES) > s->max_bytes)
+        return error_set(e, ERR_INVALID,
+                         "%zu bytes between tasks (rows, or the text of all rules) are more than message.max.bytes "
+                         "(%lld): raise it in kafka{}",
+                         r->value.len, (long long)s->max_bytes);
+    return produce(&s->lots[s->lot], t, r->partition, r->key, r->value, -1, NULL, e);
+}
+
 static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
+    if (r->kind == OUT_FRAME)
+        return write_frame(s, r, e);
     rd_kafka_topic_t *t = topic_of(s, slice_of(r->topic), e);
     if (!t)
         return ERR_KAFKA;
@@ -265,6 +281,7 @@ static void kafka_close(sink_t *base) {
         rd_kafka_topic_destroy(slot->value);
     map_fini(&s->topics);
     buf_fini(&s->kept);
+    buf_fini(&s->repartition);
     if (s->rk) {
         rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(s->rk, 100);
@@ -281,9 +298,11 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     s->ctx = ctx;
     for (int i = 0; i < LOTS; i++)
         s->lots[i].sink = s;
+    buf_printf(&s->repartition, "%s-repartition", c->group_id);
     s->max_bytes = conf_kafka_int(c, "message.max.bytes", 1000000);
     int rc = conf_kafka(c, KAFKA_PRODUCER, transactional_id, ctx, &conf, e);
     if (rc) {
+        buf_fini(&s->repartition);
         mem_free(s);
         return rc;
     }
@@ -291,6 +310,7 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     s->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (!s->rk) {
         rd_kafka_conf_destroy(conf);
+        buf_fini(&s->repartition);
         mem_free(s);
         return error_set(e, ERR_INVALID, "cannot make a Kafka producer: %s", why);
     }

@@ -561,7 +561,7 @@ static int by_position(const void *a, const void *b) {
  * wait is shared out over the partitions, whose queues have their bounds each. */
 static int reader_new(source_kafka_t *s, uint32_t n, rd_kafka_t **out, error_t *e) {
     config_t share = *s->config;
-    share.prefetch = s->config->prefetch / (n ? n : 1);
+    share.prefetch = s->config->prefetch / s->of / (n ? n : 1);
     if (share.prefetch < MIN_PREFETCH)
         share.prefetch = MIN_PREFETCH;
     int rc = conf_kafka_client(&share, KAFKA_READER, NULL, s->ctx, out, e);

@@ -368,6 +368,7 @@ worker_t *worker_new(const active_options_t *o, rulebox_t *rules) {
     w->kafka.log = o->log;
     w->o.kafka = &w->kafka;
     w->rules = rules;
+    w->o.rules = rules;
     w->standby = standby_new(o->config, &w->kafka, o->task);
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -7,7 +7,6 @@
 #ifndef ANANAS_WORKER_H
 #define ANANAS_WORKER_H
 #include "active_kafka.h"
-#include "rulebox.h"
 
 typedef struct worker worker_t;
 

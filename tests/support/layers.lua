@@ -24,7 +24,7 @@ local LAYERS = {
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition", "share" },
     -- what drives it
     { "pulse", "notify", "snapshot", "shot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "rulebox", "gate",
-        "worker", "rollout", "replay", "active", "display", "command", "main" },
+        "worker", "rollout", "parallel", "replay", "active", "display", "command", "main" },
 }
 -- { what is included, who may include it }
 local DOORS = {

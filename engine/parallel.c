@@ -1,0 +1,317 @@
+#include "parallel.h"
+
+#include "active_parts.h"
+#include "mem.h"
+#include "repartition_kafka.h"
+#include "rollout.h"
+
+struct parallel {
+    uint32_t n;
+    rollout_t *rollout;
+    buf_t saved;     /* what of it the next meta record has */
+    buf_t safe;      /* and the last had */
+    buf_t proposal;  /* to be sent to every task, ahead of all else; empty: none */
+    int announced;   /* it is in this transaction */
+    unsigned serial; /* of the rules that were looked at last */
+    purge_t *purge;
+    /* while it waits for rules */
+    store_t *store;
+    position_t *at; /* where it will read */
+    uint32_t n_at;
+};
+
+#define AWAIT_MS 100
+static const char control_key[] = "control";
+
+parallel_t *parallel_new(int32_t task, int32_t parallelism) {
+    parallel_t *p = mem_zalloc(sizeof *p);
+    p->n = (uint32_t)parallelism;
+    p->rollout = rollout_new((uint32_t)task, p->n);
+    return p;
+}
+
+void parallel_stop(parallel_t *p) {
+    if (!p)
+        return;
+    purge_free(p->purge);
+    p->purge = NULL;
+}
+
+void parallel_free(parallel_t *p) {
+    if (!p)
+        return;
+    rollout_free(p->rollout);
+    store_free(p->store);
+    mem_free(p->at);
+    buf_fini(&p->saved);
+    buf_fini(&p->safe);
+    buf_fini(&p->proposal);
+    mem_free(p);
+}
+
+/* ---- what is sent ---- */
+
+/* The same record to every task. Control frames have a key: reading stops behind them. */
+static int send_all(active_t *a, slice_t frame, error_t *e) {
+    uint32_t n = a->parallel->n;
+    outbox_t out = {.at = mem_zalloc(n * sizeof *out.at), .n = n};
+    for (uint32_t i = 0; i < n; i++)
+        out.at[i] = (out_record_t){.kind = OUT_FRAME,
+                                   .partition = (int32_t)i,
+                                   .key = {control_key, sizeof control_key - 1},
+                                   .value = frame,
+                                   .rule = -1};
+    int rc = checkpoint_write(a->checkpoint, &out, e);
+    mem_free(out.at);
+    a->uncommitted = 1;
+    return rc;
+}
+
+int parallel_announce(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    if (!p || p->announced || p->proposal.len == 0)
+        return 0;
+    p->announced = 1;
+    return send_all(a, buf_slice(&p->proposal), e);
+}
+
+static int say(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    const plan_t *plan = task_plan(a->task);
+    frame_bound_t *ends = mem_alloc((plan->n_rules + 1) * sizeof *ends);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < plan->n_rules; i++) {
+        slice_t rule = slice_of(plan->rules[i].name);
+        etime_t end = task_last_end(a->task, rule);
+        if (end != ETIME_MIN)
+            ends[n++] = (frame_bound_t){rule, end};
+    }
+    buf_t frame = {0};
+    rollout_say(p->rollout, ends, n, &frame);
+    int rc = send_all(a, buf_slice(&frame), e);
+    buf_fini(&frame);
+    mem_free(ends);
+    return rc;
+}
+
+int parallel_send(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    if (!p || !a->task)
+        return 0;
+    int rc = parallel_announce(a, e);
+    if (rc == 0 && a->polled && (a->uncommitted || task_unsent(a->task))) {
+        gate_enter(a->o.gate);
+        task_close_interval(a->task);
+        const outbox_t *out = task_outbox(a->task);
+        a->uncommitted |= out->n > 0;
+        rc = checkpoint_write(a->checkpoint, out, e);
+        gate_leave(a->o.gate);
+    }
+    if (rc == 0 && a->polled && rollout_due(p->rollout) == ROLLOUT_SAY)
+        rc = say(a, e);
+    buf_clear(&p->saved);
+    rollout_save(p->rollout, &p->saved);
+    return rc;
+}
+
+void parallel_remember(parallel_t *p) {
+    if (!p)
+        return;
+    buf_clear(&p->safe);
+    rollout_save(p->rollout, &p->safe);
+    if (p->announced)
+        buf_clear(&p->proposal);
+    p->announced = 0;
+}
+
+void parallel_forget(parallel_t *p) {
+    if (!p)
+        return;
+    rollout_load(p->rollout, buf_slice(&p->safe));
+    p->announced = 0;
+}
+
+/* ---- what comes ---- */
+
+int parallel_is_control(active_t *a, int n) {
+    const event_t *last = n > 0 ? &a->events[n - 1] : NULL;
+    return a->parallel && last && last->kind == EVENT_FRAME && last->record.key.s;
+}
+
+static int read_control(const record_t *r, frame_control_t *c, error_t *e) {
+    if (frame_control_read(r->value, c) == 0)
+        return 0;
+    return error_set(e, ERR_INVALID,
+                     "the record %d@%lld of the repartition topic is no frame of a task: who writes to that topic "
+                     "beside this group?",
+                     r->partition, (long long)r->offset);
+}
+
+int parallel_control(active_t *a, const record_t *r, error_t *e) {
+    parallel_t *p = a->parallel;
+    frame_control_t c;
+    int was = rollout_active(p->rollout), rc = read_control(r, &c, e);
+    if (rc)
+        return rc;
+    rollout_take(p->rollout, &c, task_plan(a->task)->version, task_rounds(a->task));
+    if (!was && rollout_active(p->rollout))
+        log_say(a->o.log, LOG_INFO, "rules", "task %d: rule set %.*s goes round; reading stops until every task has it",
+                a->o.task, (int)c.version.len, c.version.s);
+    frame_control_fini(&c);
+    a->uncommitted = 1;
+    return 0;
+}
+
+int parallel_urgent(const active_t *a) {
+    const parallel_t *p = a->parallel;
+    return p && (p->proposal.len > 0 || (a->polled && rollout_due(p->rollout) != ROLLOUT_NOTHING));
+}
+
+int parallel_switch(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    script_t *script;
+    plan_t *plan;
+    uint32_t n;
+    if (!p || a->uncommitted || rollout_due(p->rollout) != ROLLOUT_SWITCH)
+        return 0;
+    int rc = active_load(a, rollout_texts(p->rollout), &script, &plan, e);
+    if (rc)
+        return error_prefix(e, "the rules that the leader proposed do not load in this process");
+    const frame_bound_t *bounds = rollout_bounds(p->rollout, &n);
+    active_switch(a, script, plan, bounds, n);
+    rollout_done(p->rollout, plan->version, task_rounds(a->task));
+    return 0;
+}
+
+/* ---- the leader ---- */
+
+/* Rules of this process that are not those that run go round. */
+static void propose(active_t *a) {
+    parallel_t *p = a->parallel;
+    buf_t texts = {0}, version = {0};
+    p->serial = rulebox_serial(a->o.rules);
+    rulebox_get(a->o.rules, &texts, &version);
+    buf_clear(&p->proposal);
+    if (!slice_eq(buf_slice(&version), slice_of(task_plan(a->task)->version)))
+        rollout_propose(p->rollout, buf_slice(&version), buf_slice(&texts), &p->proposal);
+    buf_fini(&texts);
+    buf_fini(&version);
+}
+
+void parallel_turn(active_t *a) {
+    parallel_t *p = a->parallel;
+    if (!p)
+        return;
+    int settled = a->polled && !task_waits(a->task) && !rollout_active(p->rollout);
+    if (a->o.task == 0 && a->o.rules && settled && p->serial != rulebox_serial(a->o.rules) && p->proposal.len == 0)
+        propose(a);
+    source_kafka_hold(a->source, task_waits(a->task) || rollout_active(p->rollout));
+}
+
+void parallel_purge(active_t *a) {
+    parallel_t *p = a->parallel;
+    if (!p)
+        return;
+    if (!p->purge)
+        p->purge = purge_new(source_kafka_client(a->source), a->repartition, a->o.task, a->o.log);
+    for (uint32_t i = 0; i < a->n_safe; i++)
+        if (a->safe[i].topic == a->n_inputs)
+            purge_turn(p->purge, a->safe[i].offset, clock_mono(&clock_system));
+}
+
+/* ---- beginning ---- */
+
+static const buf_t *texts_of(const changelog_found_t *found) {
+    for (size_t i = 0; i < found->n_texts; i++)
+        if (slice_eq(slice_of(found->texts[i].version), buf_slice(&found->meta.version)))
+            return &found->texts[i].bytes;
+    return NULL;
+}
+
+/* With the rules that the state was made with, whatever the files here say. */
+static int go_on(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
+    const buf_t *texts = texts_of(found);
+    script_t *script;
+    plan_t *plan;
+    int rc = texts ? active_load(a, buf_slice(texts), &script, &plan, e)
+                   : error_set(e, ERR_INVALID, "the changelog does not hold the text of rule set %.*s",
+                               (int)found->meta.version.len, found->meta.version.s);
+    if (rc) {
+        store_free(store);
+        return error_prefix(e, "task %d: the rules that its state was made with cannot run here", a->o.task);
+    }
+    rc = active_make_task(a, script, plan, store, found, e);
+    if (rc == 0 && rollout_load(a->parallel->rollout, buf_slice(&found->meta.rollout)))
+        rc = error_set(e, ERR_INVALID, "the changelog's meta record cannot be read");
+    return rc;
+}
+
+static int lead(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
+    script_t *script;
+    plan_t *plan;
+    int rc = active_load(a, a->o.texts, &script, &plan, e);
+    if (rc) {
+        store_free(store);
+        return rc;
+    }
+    rollout_propose(a->parallel->rollout, slice_of(plan->version), a->o.texts, &a->parallel->proposal);
+    return active_make_task(a, script, plan, store, found, e);
+}
+
+int parallel_begin(active_t *a, store_t *store, changelog_found_t *found, const position_t *at, uint32_t n,
+                   error_t *e) {
+    parallel_t *p = a->parallel;
+    checkpoint_rollout(a->checkpoint, &p->saved);
+    p->serial = a->o.rules ? rulebox_serial(a->o.rules) - 1 : 0;
+    if (!found->meta.present && a->o.task != 0) {
+        p->store = store;
+        p->at = mem_alloc((n + 1) * sizeof *p->at);
+        memcpy(p->at, at, n * sizeof *at);
+        p->n_at = n;
+        return source_kafka_assign(a->source, &at[n - 1], 1, e); /* frames only: theirs is the last */
+    }
+    int rc = found->meta.present ? go_on(a, store, found, e) : lead(a, store, found, e);
+    return rc ? rc : source_kafka_assign(a->source, at, n, e);
+}
+
+/* By the order of what each task sends, a proposal is the first that one without state hears. */
+static int take_first(active_t *a, const record_t *r, error_t *e) {
+    parallel_t *p = a->parallel;
+    changelog_found_t none = {0};
+    frame_control_t c;
+    script_t *script;
+    plan_t *plan;
+    int rc = read_control(r, &c, e);
+    if (rc == 0 && c.kind != FRAME_PROPOSAL)
+        rc = error_set(e, ERR_INVALID,
+                       "task %d has no state, but others have been at work: its partition of the changelog was emptied",
+                       a->o.task);
+    if (rc == 0 && (rc = active_load(a, c.texts, &script, &plan, e)))
+        rc = error_prefix(e, "the rules that the leader proposed do not load in this process");
+    frame_control_fini(&c);
+    if (rc)
+        return rc;
+    p->at[p->n_at - 1].offset = r->offset + 1;
+    rc = active_make_task(a, script, plan, p->store, &none, e);
+    p->store = NULL;
+    return rc;
+}
+
+int parallel_await(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    int end, n = source_poll(a->source, a->events, ACTIVE_EVENTS, AWAIT_MS, &end, e), rc = 0;
+    if (n < 0)
+        return n;
+    for (int i = 0; i < n && rc == 0 && !a->task; i++)
+        if (a->events[i].kind == EVENT_FRAME)
+            rc = take_first(a, &a->events[i].record, e);
+    source_release(a->source);
+    if (rc || !a->task)
+        return rc;
+    rc = source_kafka_assign(a->source, p->at, p->n_at, e);
+    if (rc)
+        return rc;
+    active_remember(a);
+    a->uncommitted = 1; /* where reading began is committed before anything comes */
+    return 0;
+}
