@@ -105,7 +105,9 @@ static int take_up_again(worker_t *w, unsigned run, error_t *e) {
     int same = 0, rc = active_rejoin(w->active, &same, e);
     if (rc)
         return rc;
-    if (!same)
+    if (same)
+        log_say(w->o.log, LOG_INFO, "engine", "nobody else had task %d meanwhile; it goes on where it was", w->o.task);
+    else
         close_active(w);
     w->run = run;
     return 0;

@@ -1,6 +1,6 @@
-"""Generated pizza orders as lines of `replay` input: orders.py COUNT SEED [--tidy] > FILE
+"""Generated pizza orders as lines of `replay` input: orders.py COUNT SEED [--tidy] [--partitions=N] > FILE
 
-Three partitions. Orders come with waves of demand, so that counts rise and fall; each reaches its partition up to 3 s
+Three partitions, or N. Orders come with waves of demand, so that counts rise and fall; each reaches its partition up to 3 s
 after its time. 0.5 % are delayed far beyond that (late), 0.2 % are spoiled in one of many ways (bad), 0.1 % have a null
 value. --tidy leaves late, bad and null ones out. The same arguments always give the same bytes.
 """
@@ -73,7 +73,7 @@ def spoil(rng, line):
         line["payload"] = text.replace("}", ",}", 1)
 
 
-def lines(count, seed, tidy):
+def lines(count, seed, tidy, partitions=PARTITIONS):
     rng = random.Random(seed)
     arrivals = []
     at = float(START)
@@ -87,12 +87,12 @@ def lines(count, seed, tidy):
             arrival, number, time = arrivals[i]
             arrivals[i] = (time + 40000 + rng.random() * 60000, number, time)
     arrivals.sort()
-    offsets = [0] * PARTITIONS
+    offsets = [0] * partitions
     for _, number, time in arrivals:
         value = order(rng, number)
         if rng.random() < 0.01:
             value = odd(rng, value)
-        partition = SHOPS.index(value["shop"]) % PARTITIONS
+        partition = SHOPS.index(value["shop"]) % partitions
         line = {"topic": "pizzas", "partition": partition, "offset": offsets[partition], "tstype": "create",
                 "ts": time, "broker": 0, "key": json.dumps({"shop": value["shop"]}), "payload": json.dumps(value)}
         offsets[partition] += 1
@@ -107,8 +107,9 @@ def lines(count, seed, tidy):
 
 def main():
     count, seed = int(sys.argv[1]), int(sys.argv[2])
+    more = [int(a.split("=")[1]) for a in sys.argv if a.startswith("--partitions=")]
     out = sys.stdout
-    for line in lines(count, seed, "--tidy" in sys.argv):
+    for line in lines(count, seed, "--tidy" in sys.argv, *more):
         out.write(line + "\n")
 
 

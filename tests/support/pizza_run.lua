@@ -8,7 +8,8 @@
 --   run:close()
 --
 -- With `portions = true` nothing is written at first: run:write(n) writes the next n orders, run:write() all that is left.
--- `tidy = true` leaves late and bad orders out: what is late depends on when who writes what. Options: delivery, commit_interval,
+-- `tidy = true` leaves late and bad orders out: what is late depends on when who writes what. Options: partitions
+-- (of the input), delivery, commit_interval,
 -- kafka (text of more properties), settings (text of more configuration), broker, bootstrap (where the engine looks for it).
 -- run:start(env, "faults") starts the program that has failpoints; run:twin() is another group on the same input, and
 -- run:rules(more, from, to) writes its rules again, changed.
@@ -46,8 +47,8 @@ delivery "%s"
 
 -- The orders, as records to write and as the reference's input.
 local function make_orders(run, orders, seed, tidy)
-    local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s %s > orders.jsonl"):format(
-        replay.quote(replay.root), orders, seed, tidy and "--tidy" or ""))
+    local made = replay.shell(run.folder, ("python3 %s/tests/support/orders.py %d %s %s --partitions=%d > orders.jsonl"):format(
+        replay.quote(replay.root), orders, seed, tidy and "--tidy" or "", run.partitions))
     assert(made.status == 0, made.stderr)
     local out, last = assert(io.open(run.folder .. "/input.jsonl", "w")), 0
     local list = {}
@@ -63,7 +64,7 @@ local function make_orders(run, orders, seed, tidy)
             put(r)
         end
     end
-    for partition = 0, 2 do
+    for partition = 0, run.partitions - 1 do
         local r = { topic = "pizzas", partition = partition, offset = 10000000, ts = last + 3600000, key = "{}", payload = CLOSING }
         out:write(cjson.encode(r), "\n")
         put(r)
@@ -98,7 +99,8 @@ end
 
 -- A group with its folder and names; the input is its own, or that of another run.
 local function deploy(o, topic)
-    local run = setmetatable({ options = o, broker = o.broker or kafka.shared(), folder = replay.folder() }, Run)
+    local run = setmetatable({ options = o, partitions = o.partitions or 3, broker = o.broker or kafka.shared(),
+        folder = replay.folder() }, Run)
     run.prefix = kafka.name(o.name or "pizza") .. "_"
     run.topic, run.group = topic or run.prefix .. "pizzas", run.prefix .. "group"
     assert(os.execute("mkdir -p " .. replay.quote(run.folder .. "/rules")) == 0)
@@ -120,11 +122,14 @@ function Run:rules(more, from, to)
 end
 
 -- Another group that reads the same input into topics of its own, undisturbed.
-function Run:twin() return deploy({ name = "twin", broker = self.broker, bootstrap = self.options.bootstrap }, self.topic) end
+function Run:twin()
+    local o = { name = "twin", broker = self.broker, bootstrap = self.options.bootstrap, partitions = self.partitions }
+    return deploy(o, self.topic)
+end
 
 function M.new(o)
     local run = deploy(o)
-    client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = 3 } })
+    client.create_topics(run.broker.bootstrap, { { name = run.topic, partitions = run.partitions } })
     make_orders(run, o.orders or 20000, o.seed or "1", o.tidy)
     if not o.portions then run:write() end
     run.expected = { count = {}, order = {} }
@@ -161,7 +166,7 @@ end
 function Run:caught_up()
     local ends = client.offsets(self.broker.bootstrap, self.topic)
     local committed = client.committed(self.broker.bootstrap, self.group, self.topic)
-    for partition = 0, 2 do
+    for partition = 0, self.partitions - 1 do
         if (committed[partition] or -1) < ends[partition][2] then return false end
     end
     return true
