@@ -64,9 +64,8 @@ end
 local function rule_points(make)
     local points = {}
     for _, count in ipairs { 1, 10, 100, 1000 } do
-        local m = count == 1000 and math.ceil(n / 10) or n
         points[#points + 1] = { x = count, target = count == 100 and "<= 3" or nil, measure = function()
-            return cost(bench.deployment("rules", PIZZAS, make(count)), "pizzas", inputs.orders(m), m)
+            return cost(bench.deployment("rules", PIZZAS, make(count)), "pizzas", inputs.orders(n), n)
         end }
     end
     return points
@@ -103,5 +102,29 @@ for _, bytes in ipairs { 100, 1000, 10000, 100000 } do
     end }
 end
 curve("record size, sums by key", "bytes", sizes)
+
+-- A row belongs to ever more windows.
+local overlaps = {}
+for _, count in ipairs { 1, 10, 60 } do
+    overlaps[#overlaps + 1] = { x = count, measure = function()
+        return cost(bench.deployment("overlaps", PIZZAS, ([[
+rule "counts" { from = "pizzas", unnest = "pizzas[].additionalToppings[] as topping", window = hop { size = "60s", slide = "%ds" },
+  group_by = { "topping" }, aggregate = { n = count() }, having = function(w) return w.n > 1e9 end }]]):format(60 / count)), "pizzas", inputs.orders(n), n)
+    end }
+end
+curve("counts in windows that overlap", "windows a row", overlaps)
+
+-- Values that arrays hold, from a handful to hardly ever the same one twice.
+local VALUES = [[
+rule "values" { from = "s", unnest = "list[] as value", where = function(r) return r.value ~= "value-1" end, window = tumble "1s",
+  group_by = { "value" }, aggregate = { n = count() }, having = function(g) return g.n > 1e9 end }
+]]
+local values = {}
+for _, count in ipairs { 10, 1000, 100000, 10000000 } do
+    values[#values + 1] = { x = count, measure = function()
+        return cost(bench.deployment("values", KEYED, VALUES), "s", inputs.shape("values", n, count), n)
+    end }
+end
+curve("unnested values, counts by value", "different values", values)
 
 plot.write(bench.folder .. "/growth.svg", curves, "CPU microseconds per record")

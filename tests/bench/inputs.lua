@@ -29,6 +29,19 @@ function makers.keys(path, n, keys)
     file:close()
 end
 
+-- Records with ten strings each, out of that many.
+function makers.values(path, n, count)
+    local file = assert(io.open(path, "wb"))
+    file:setvbuf("full", 1048576)
+    math.randomseed(7)
+    for i = 1, n do
+        local list = {}
+        for k = 1, 10 do list[k] = ('"value-%d"'):format(math.random(1, count)) end
+        file:write(('{"ts":%d,"list":[%s]}\n'):format(i, table.concat(list, ",")))
+    end
+    file:close()
+end
+
 -- Records of about that many bytes, most of them in a member that no rule reads.
 function makers.sizes(path, n, bytes)
     local file = assert(io.open(path, "wb"))
