@@ -3,7 +3,8 @@
  * Owns two spaces of the store, `keys` (per partition what matcher_save wrote, how many rows it had, when its attempt
  * expires) and `rows` (packs of the rows still needed), and derives from them the matchers and windows of the partitions
  * in use; those not used for long are let go and come back from the store when they are. The agenda says whose attempt
- * expires next. One thread (the task's). */
+ * expires next. The entry in `keys` outlives the rows: numbers of rows and matches go on in a partition however long it was
+ * silent, so each partition that was ever seen costs some tens of bytes for good. One thread (the task's). */
 #ifndef ANANAS_MATCH_PART_H
 #define ANANAS_MATCH_PART_H
 #include "match_window.h"
