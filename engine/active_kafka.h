@@ -38,7 +38,7 @@ changelog_reader_t *active_keep(active_t *a);
  * script and plan; a set that waits already is dropped, also for one that runs. */
 void active_reload(active_t *a, script_t *script, plan_t *plan);
 /* After the group took the task away and gave it back, with a commit before: *same is 1 when the group's offsets are where
- * that commit left them, so that nobody else had the task in between. */
+ * that commit left them, so that nobody else had the task in between (or is found out by the next transaction). */
 int active_rejoin(active_t *a, int *same, error_t *e);
 const char *active_version(const active_t *a); /* of the rules that run */
 void active_wake(active_t *a);                 /* a turn that waits for records goes on. Any thread */

@@ -23,6 +23,7 @@ struct checkpoint {
     char **written; /* versions of rule sets whose texts are in the changelog */
     size_t n_written, cap_written;
     int64_t last_ms;
+    int64_t whole_at; /* offset of the changelog before which everything is in the task's state; -1: not known */
     stage_t stage;
     mono_t begun, stage_since;
     rd_kafka_topic_partition_list_t *offsets; /* of the commit under way */
@@ -33,7 +34,6 @@ struct checkpoint {
 #define CHECKPOINT_RETRY_MS 20000
 #define CHECKPOINT_SILENCE_MS 30000 /* brokers acknowledge nothing for so long */
 #define CHECKPOINT_WAIT_MS 10
-#define CHECKPOINT_ASK_MS 2000
 
 /* How a transactional call failed decides what may follow. */
 static int judge(rd_kafka_error_t *err, const char *doing, error_t *e) {
@@ -87,6 +87,7 @@ int checkpoint_open(checkpoint_t **out, const config_t *c, kafka_context_t *ctx,
     cp->ctx = ctx;
     cp->member = member;
     cp->task = task;
+    cp->whole_at = -1;
     cp->topic = changelog_topic(c);
     cp->transactional = c->delivery == DELIVERY_EXACTLY_ONCE;
     char *id = mem_printf("%s-%d", c->group_id, task);
@@ -204,6 +205,8 @@ static int read_to_barrier(checkpoint_t *cp, const position_t *committed, uint32
         rc = finish(cp, committed, n, topics, e);
     if (rc == 0)
         rc = FAILPOINT("barrier-committed", e);
+    if (rc == 0 && cp->transactional)
+        cp->whole_at = sink_kafka_put_offset(cp->sink);
     return rc ? look_why(cp, rc, e) : changelog_reader_finish(reader, barrier, e);
 }
 
@@ -295,17 +298,14 @@ static int put_meta(checkpoint_t *cp, task_t *task, const position_t *at, uint32
     return rc;
 }
 
-int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
-                     int64_t *offset, error_t *e) {
-    int64_t low;
+int checkpoint_found(const checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
+                     int64_t *offset) {
     const rule_texts_t *texts;
     const char *v;
-    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(sink_kafka_client(cp->sink), cp->topic, cp->task, &low,
-                                                               offset, CHECKPOINT_ASK_MS);
+    *offset = cp->whole_at;
     *found = (changelog_found_t){0};
-    if (err)
-        return error_set(e, ERR_AGAIN, "cannot ask for the end of %s/%d: %s", cp->topic, cp->task,
-                         rd_kafka_err2str(err));
+    if (cp->whole_at < 0)
+        return 0;
     take_meta(cp, task, at, n, &found->meta);
     for (uint32_t i = 0; (v = task_version(task, i, &texts)); i++) {
         mem_grow(&found->texts, &found->cap_texts, found->n_texts + 1, sizeof *found->texts);
@@ -313,7 +313,7 @@ int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint3
         *t = (changelog_texts_t){.version = mem_strdup(v)};
         texts_save(texts, &t->bytes);
     }
-    return 0;
+    return 1;
 }
 
 static int is_written(const checkpoint_t *cp, const char *version) {
@@ -505,6 +505,8 @@ int checkpoint_commit(checkpoint_t *cp, task_t *task, const position_t *at, uint
         return look_why(cp, rc, e);
     note_texts(cp, task);
     task_commit(task);
+    if (cp->transactional) /* whoever comes later fences this producer before it writes: behind the meta record */
+        cp->whole_at = sink_kafka_put_offset(cp->sink);
     cp->begun = from;
     cp->last_ms = mono_diff_ms(clock_mono(&clock_system), from);
     return 0;

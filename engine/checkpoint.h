@@ -36,9 +36,10 @@ int checkpoint_busy(const checkpoint_t *cp);
 int checkpoint_turn(checkpoint_t *cp, int wait_ms, error_t *e);
 /* Until nothing is under way. */
 int checkpoint_finish(checkpoint_t *cp, error_t *e);
-/* After a commit: what a reader of the changelog would have found up to *offset. */
-int checkpoint_found(checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
-                     int64_t *offset, error_t *e);
+/* What a reader of the changelog has found when it goes on at *offset with the task's state as of the last commit. 0: not
+ * known, as without transactions, where another process may have written meanwhile without this one being fenced. */
+int checkpoint_found(const checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_found_t *found,
+                     int64_t *offset);
 /* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
 void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);

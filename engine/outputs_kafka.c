@@ -79,6 +79,10 @@ int outputs_ensure(const config_t *c, const plan_t *plan, kafka_context_t *ctx, 
         struct timespec pause = {0, PAUSE_NS};
         nanosleep(&pause, NULL);
     }
+    char *changelog = changelog_topic(c);
+    if (rc == 0)
+        rc = topics_check_compacted(rk, changelog, ASK_MS, e);
+    mem_free(changelog);
     rd_kafka_destroy(rk);
     wants_free(&w);
     return rc;

@@ -346,10 +346,10 @@ static void open_rules(run_t *r) {
 }
 
 static void close_all(run_t *r) {
+    member_close(r->member); /* first: others wait for it */
+    r->member = NULL;
     for (int32_t i = 0; i < r->n_tasks; i++)
         worker_free(r->workers[i]);
-    memset(r->workers, 0, (size_t)r->n_tasks * sizeof(worker_t *));
-    member_close(r->member);
     reloader_free(r->reloader);
     watch_close(r->watch);
     rulebox_free(r->rules);

@@ -23,8 +23,9 @@ struct sink_kafka {
     uint64_t dropped;
     error_t failure; /* first delivery that failed since it was asked for */
     lot_t lots[LOTS];
-    int lot;  /* of records that are written now: 0 or 1 */
-    int keep; /* puts are kept back */
+    int lot;            /* of records that are written now: 0 or 1 */
+    int keep;           /* puts are kept back */
+    int64_t put_offset; /* of the last one acknowledged */
     buf_t kept;
     buf_t repartition; /* name of the topic that frames go to */
 };
@@ -71,6 +72,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     lot_t *lot = m->_private;
     sink_kafka_t *s = lot->sink;
     lot->open--;
+    if (!m->err && lot == &s->lots[LOT_PUTS])
+        s->put_offset = m->offset;
     if (!m->err || s->failure.code || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
@@ -296,6 +299,7 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     char why[400];
     s->base = (sink_t){kafka_write, kafka_flush, kafka_close};
     s->ctx = ctx;
+    s->put_offset = -1;
     for (int i = 0; i < LOTS; i++)
         s->lots[i].sink = s;
     buf_printf(&s->repartition, "%s-repartition", c->group_id);
@@ -319,4 +323,5 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
 }
 
 rd_kafka_t *sink_kafka_client(sink_t *s) { return ((sink_kafka_t *)s)->rk; }
+int64_t sink_kafka_put_offset(const sink_t *s) { return ((const sink_kafka_t *)s)->put_offset; }
 uint64_t sink_kafka_dropped(const sink_t *s) { return ((const sink_kafka_t *)s)->dropped; }

@@ -29,5 +29,6 @@ int sink_kafka_refusal(sink_t *s, error_t *e);
 int sink_kafka_for_good(rd_kafka_resp_err_t err);       /* trying again would end the same way */
 const char *sink_kafka_advice(rd_kafka_resp_err_t err); /* what to do then: ". Allow ..." or "" */
 int sink_kafka_fatal(rd_kafka_resp_err_t err);          /* of a fatal error: ERR_FENCED, or ERR_KAFKA */
+int64_t sink_kafka_put_offset(const sink_t *s);         /* of the last put that was acknowledged; -1: none */
 uint64_t sink_kafka_dropped(const sink_t *s);
 #endif

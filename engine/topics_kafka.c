@@ -118,3 +118,37 @@ int topics_ensure(rd_kafka_t *rk, const topic_want_t *wants, uint32_t n, int tim
     mem_free(missing);
     return rc;
 }
+
+/* NULL: not said. The event's. */
+static const char *policy_of(rd_kafka_event_t *event) {
+    const rd_kafka_DescribeConfigs_result_t *result = event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    size_t n = 0;
+    const rd_kafka_ConfigResource_t **topics = result ? rd_kafka_DescribeConfigs_result_resources(result, &n) : NULL;
+    if (n != 1 || rd_kafka_ConfigResource_error(topics[0]))
+        return NULL;
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(topics[0], &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), "cleanup.policy") == 0)
+            return rd_kafka_ConfigEntry_value(entries[i]);
+    return NULL;
+}
+
+int topics_check_compacted(rd_kafka_t *rk, const char *name, int timeout_ms, error_t *e) {
+    rd_kafka_ConfigResource_t *ask = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DescribeConfigs(rk, &ask, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
+    const char *policy = policy_of(event);
+    int rc = 0;
+    if (policy && strcmp(policy, "compact") != 0)
+        rc = error_set(e, ERR_INVALID,
+                       "topic \"%s\" holds the state, but has cleanup.policy=%s: the broker would delete what is still "
+                       "needed. Correct it: kafka-configs --alter --entity-type topics --entity-name %s --add-config "
+                       "cleanup.policy=compact",
+                       name, policy, name);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(ask);
+    return rc;
+}

@@ -23,6 +23,8 @@ typedef struct topic_want {
 
 /* Makes those that do not exist. One clear error names every topic that could not be made. */
 int topics_ensure(rd_kafka_t *rk, const topic_want_t *wants, uint32_t n, int timeout_ms, error_t *e);
+/* ERR_INVALID where a topic that holds state is not compacted, or deletes records as well. Where nobody may ask: 0. */
+int topics_check_compacted(rd_kafka_t *rk, const char *name, int timeout_ms, error_t *e);
 /* Partition count of a topic; 0: it does not exist; negative: error. */
 int topics_partitions(rd_kafka_t *rk, const char *name, int timeout_ms, error_t *e);
 #endif

@@ -265,8 +265,6 @@ static void carry_out(worker_t *w, want_t want, unsigned number) {
         w->o.observer->paused(w->o.observer, w->o.task);
     if (want == WANT_STANDBY)
         stand_by(w, number);
-    if (want == WANT_END)
-        close_active(w);
     pthread_mutex_lock(&w->lock);
     w->carried = number;
     if (want != WANT_RUN && want != WANT_STANDBY) {
@@ -275,6 +273,8 @@ static void carry_out(worker_t *w, want_t want, unsigned number) {
     }
     pthread_cond_broadcast(&w->done);
     pthread_mutex_unlock(&w->lock);
+    if (want == WANT_END) /* nobody need wait for memory to be freed: the next owner may begin */
+        close_active(w);
 }
 
 static void *worker_main(void *arg) {

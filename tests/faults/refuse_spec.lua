@@ -169,6 +169,12 @@ describe("a bad situation", function()
         c:refuses("no state of this program", c.group .. "-changelog")
     end)
 
+    it("the changelog was made by hand and is not compacted", function()
+        local c = case()
+        client.create_topics(c.broker.bootstrap, { { name = c.group .. "-changelog", config = { ["cleanup.policy"] = "compact,delete" } } })
+        c:refuses(c.group .. "-changelog", "cleanup.policy=compact,delete", "--add-config cleanup.policy=compact")
+    end)
+
     it("entries of the state are gone from the changelog", function()
         local c = case()
         c:send(5)
