@@ -62,6 +62,7 @@ end
 -- Runs until `n` outputs in all are committed, then ends in order.
 function Case:run_until(n)
     local engine = self:start()
+    assert(engine:expect("is active", 20))   -- a signal before would just end it
     local found = process.eventually(30, function()
         engine:pump(0)
         return client.topics(self.broker.bootstrap)[self.out] and pcall(function() assert(#self:outputs(n) >= n) end)
