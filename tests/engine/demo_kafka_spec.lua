@@ -71,19 +71,22 @@ describe("the broker inside the process", function()
     it("keeps to the rate", function()
         local demo, at = open { rate = 500, partitions = 2 }
         assert.equal(0, lib.demo_kafka_start(demo, e))
+        local started = process.now()
         local records = read_all(demo, at, 1e9, 2)
-        assert.is_true(#records > 600 and #records < 1200, #records)
+        local seconds = process.now() - started     -- more than two where the machine is busy
+        assert.is_true(#records > 200 and #records < 500 * seconds + 200, #records .. " in " .. seconds)
         assert.equal(0, lib.demo_kafka_done(demo))
     end)
 
     it("waits for a reader that stands still", function()
         local demo = open {}
         assert.equal(0, lib.demo_kafka_start(demo, e))
-        process.sleep(0.5)
-        local sent = tonumber(lib.demo_kafka_sent(demo))
-        process.sleep(0.3)
-        assert.equal(sent, tonumber(lib.demo_kafka_sent(demo)))
-        assert.is_true(sent > 1000 and sent <= 3 * 4500)
+        local sent, before = 0, -1
+        assert.is_true(process.eventually(60, function()
+            sent, before = tonumber(lib.demo_kafka_sent(demo)), sent
+            return sent > 1000 and sent == before
+        end, 0.5))
+        assert.is_true(sent <= 3 * 4500, sent .. " were sent")
     end)
 
     it("has more topics when asked, and refuses a number of partitions it cannot have", function()
