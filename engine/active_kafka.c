@@ -26,10 +26,9 @@ static void drop_waiting(active_t *a) {
     a->waiting_plan = NULL;
 }
 
-static void tell_committed(active_t *a) {
+static void tell_committed(const active_t *a) {
     if (a->o.observer && a->o.observer->committed)
         a->o.observer->committed(a->o.observer, a->o.task, checkpoint_last_ms(a->checkpoint));
-    parallel_purge(a);
 }
 
 static void tell_dropped(const active_t *a) {

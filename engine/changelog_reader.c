@@ -164,3 +164,5 @@ store_t *changelog_reader_take(changelog_reader_t *r, changelog_found_t *found) 
 }
 
 uint64_t changelog_reader_records(const changelog_reader_t *r) { return r->records; }
+
+slice_t changelog_reader_version(const changelog_reader_t *r) { return buf_slice(&r->found.meta.version); }

@@ -26,5 +26,7 @@ int changelog_reader_poll(changelog_reader_t *r, int wait_ms, error_t *e);
 int changelog_reader_finish(changelog_reader_t *r, slice_t mark, error_t *e);
 /* What was read; the caller's from now on. */
 store_t *changelog_reader_take(changelog_reader_t *r, changelog_found_t *found);
+/* Of the rules that the task ran at the last commit read; empty: not known. */
+slice_t changelog_reader_version(const changelog_reader_t *r);
 uint64_t changelog_reader_records(const changelog_reader_t *r); /* read by this reader */
 #endif

@@ -32,6 +32,8 @@ struct observer {
     void (*reloading)(observer_t *o);            /* asked for; `reloaded` follows, or the task goes */
     /* t: that of the task on whose thread this is; NULL: not on a task's thread */
     void (*reloaded)(observer_t *o, int32_t task, const task_t *t, int ok, const char *text);
+    /* Which rules the group runs where they are not those of this process's files; NULL: they are. When it changes. */
+    void (*foreign)(observer_t *o, const char *version);
     int (*wants_reload)(observer_t *o); /* somebody asked by HTTP */
     void (*stopping)(observer_t *o);    /* the last commit follows */
     int (*wants_stop)(observer_t *o);   /* the demo has shown all its orders */

@@ -121,6 +121,15 @@ static void on_tick(observer_t *o, uint32_t owned) {
     leave(all);
 }
 
+static void on_foreign(observer_t *o, const char *version) {
+    observers_t *all = enter(o);
+    EACH(all, one) {
+        if (one->foreign)
+            one->foreign(one, version);
+    }
+    leave(all);
+}
+
 static void on_reloading(observer_t *o) {
     observers_t *all = enter(o);
     EACH(all, one) {
@@ -178,6 +187,7 @@ observer_t *observers_init(observers_t *o) {
                                 .paused = on_paused,
                                 .closed = on_closed,
                                 .tick = on_tick,
+                                .foreign = on_foreign,
                                 .reloading = on_reloading,
                                 .reloaded = on_reloaded,
                                 .stopping = on_stopping,

@@ -198,6 +198,18 @@ static void propose(active_t *a) {
     buf_fini(&version);
 }
 
+/* What was read and is committed goes from the topic. */
+static void purge(active_t *a) {
+    parallel_t *p = a->parallel;
+    if (checkpoint_busy(a->checkpoint))
+        return;
+    if (!p->purge)
+        p->purge = purge_new(source_kafka_client(a->source), a->repartition, a->o.task, a->o.log);
+    for (uint32_t i = 0; i < a->n_safe; i++)
+        if (a->safe[i].topic == a->n_inputs)
+            purge_turn(p->purge, a->safe[i].offset, clock_mono(&clock_system));
+}
+
 void parallel_turn(active_t *a) {
     parallel_t *p = a->parallel;
     if (!p)
@@ -206,17 +218,7 @@ void parallel_turn(active_t *a) {
     if (a->o.task == 0 && a->o.rules && settled && p->serial != rulebox_serial(a->o.rules) && p->proposal.len == 0)
         propose(a);
     source_kafka_hold(a->source, task_waits(a->task) || rollout_active(p->rollout));
-}
-
-void parallel_purge(active_t *a) {
-    parallel_t *p = a->parallel;
-    if (!p)
-        return;
-    if (!p->purge)
-        p->purge = purge_new(source_kafka_client(a->source), a->repartition, a->o.task, a->o.log);
-    for (uint32_t i = 0; i < a->n_safe; i++)
-        if (a->safe[i].topic == a->n_inputs)
-            purge_turn(p->purge, a->safe[i].offset, clock_mono(&clock_system));
+    purge(a);
 }
 
 /* ---- beginning ---- */

@@ -27,5 +27,4 @@ int parallel_send(active_t *a, error_t *e);     /* before a commit: frames, and 
 int parallel_switch(active_t *a, error_t *e);   /* after a commit: to new rules, when that is due */
 void parallel_remember(parallel_t *p);          /* committed */
 void parallel_forget(parallel_t *p);            /* rolled back */
-void parallel_purge(active_t *a);               /* what was read and committed goes from the topic */
 #endif

@@ -48,4 +48,11 @@ void rulebox_get(rulebox_t *b, buf_t *texts, buf_t *version) {
     pthread_mutex_unlock(&b->lock);
 }
 
+int rulebox_is(rulebox_t *b, const char *version) {
+    pthread_mutex_lock(&b->lock);
+    int same = slice_eq(buf_slice(&b->version), slice_of(version));
+    pthread_mutex_unlock(&b->lock);
+    return same;
+}
+
 unsigned rulebox_serial(rulebox_t *b) { return atomic_load(&b->serial); }

@@ -13,6 +13,8 @@ void rulebox_free(rulebox_t *b);
 void rulebox_put(rulebox_t *b, const char *version, slice_t texts);
 /* Copies; version may be NULL. */
 void rulebox_get(rulebox_t *b, buf_t *texts, buf_t *version);
+/* Whether this is the version in it. */
+int rulebox_is(rulebox_t *b, const char *version);
 /* Rises with every put of another version: a cheap question. */
 unsigned rulebox_serial(rulebox_t *b);
 #endif

@@ -13,6 +13,8 @@
 #include "watch.h"
 #include "worker.h"
 
+#define VERSION_MAX 64
+
 typedef struct run {
     const run_options_t *o;
     log_t *log;
@@ -22,6 +24,9 @@ typedef struct run {
     char *owns;         /* per task */
     int32_t n_tasks, n_owned;
     gate_t *gate;
+    char foreign[VERSION_MAX]; /* the rules that run in the group, where they are not this process's; "": they are */
+    mono_t foreign_since, looked_at;
+    int foreign_said;
     error_t said; /* what went wrong with the group, last time */
     mono_t said_at;
     watch_t *watch;
@@ -35,7 +40,8 @@ typedef struct run {
 #define SAY_AGAIN_MS 30000
 #define PAUSE_NS 1000000000L
 #define LOOP_MS 20
-#define VERSION_MAX 64
+#define LOOK_MS 1000    /* between two looks at what the group runs */
+#define FOREIGN_MS 5000 /* a reload may be going round before that */
 
 /* Signals only set flags; the loop looks at them between two steps. */
 static _Atomic int stop_asked, reload_asked;
@@ -206,6 +212,53 @@ static void await_rules(run_t *r) {
     r->awaited = NULL;
 }
 
+/* The rules that some task is known to run, and which are not this process's; the leader's count. */
+static int find_foreign(run_t *r, char version[VERSION_MAX]) {
+    if (r->owns[0])
+        return 0;
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        if (!r->workers[i])
+            continue;
+        worker_version(r->workers[i], version, VERSION_MAX);
+        if (version[0] && !rulebox_is(r->rules, version))
+            return 1;
+    }
+    return 0;
+}
+
+static void tell_foreign(run_t *r, const char *version) {
+    r->foreign_said = version != NULL;
+    if (version)
+        log_say(
+            r->log, LOG_WARN, "rules",
+            "the rules of this process are not those that the group runs (rule set %s, of the process that %s): they "
+            "wait until this one takes over. Give all processes the same files",
+            version, r->n_tasks > 1 ? "has task 0" : "is active");
+    if (observer(r) && observer(r)->foreign)
+        observer(r)->foreign(observer(r), version);
+}
+
+static void look_at_group(run_t *r) {
+    char version[VERSION_MAX];
+    mono_t now = clock_mono(&clock_system);
+    if (mono_diff_ms(now, r->looked_at) < LOOK_MS)
+        return;
+    r->looked_at = now;
+    if (!find_foreign(r, version)) {
+        if (r->foreign_said)
+            tell_foreign(r, NULL);
+        r->foreign[0] = 0;
+        return;
+    }
+    if (strcmp(version, r->foreign) != 0) {
+        memcpy(r->foreign, version, sizeof version);
+        r->foreign_since = now;
+        r->foreign_said = 0;
+    }
+    if (!r->foreign_said && mono_diff_ms(now, r->foreign_since) >= FOREIGN_MS)
+        tell_foreign(r, version);
+}
+
 static void reload_turn(run_t *r) {
     int asked = atomic_exchange(&reload_asked, 0);
     if (observer(r) && observer(r)->wants_reload && observer(r)->wants_reload(observer(r)))
@@ -218,6 +271,7 @@ static void reload_turn(run_t *r) {
     if (asked)
         reloader_start(r->reloader);
     await_rules(r);
+    look_at_group(r);
     script_t *script;
     plan_t *plan;
     const char *text;

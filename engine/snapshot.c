@@ -55,6 +55,7 @@ struct publisher {
     int reload_ok;
     wall_t reload_at;
     char *reload_text;
+    char *foreign;
     histogram_t commit_time, step_time, delay;
     uint64_t verdicts[SNAPSHOT_VERDICTS];
 };
@@ -150,6 +151,7 @@ static void publish(publisher_t *p) {
     s->reload_ok = p->reload_ok;
     s->reload_at = p->reload_at;
     s->reload_text = keep_masked(p, s, p->reload_text);
+    s->foreign = p->foreign ? keep_masked(p, s, p->foreign) : NULL;
     s->commits = p->commits;
     s->rollbacks = p->rollbacks;
     s->commit_time = p->commit_time;
@@ -335,6 +337,13 @@ static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, co
     atomic_fetch_add(&p->reloads, 1);
 }
 
+static void on_foreign(observer_t *o, const char *version) {
+    publisher_t *p = (publisher_t *)o;
+    mem_free(p->foreign);
+    p->foreign = version ? mem_strdup(version) : NULL;
+    p->changed = 1;
+}
+
 static int wants_reload(observer_t *o) { return atomic_exchange(&((publisher_t *)o)->reload_asked, 0); }
 
 /* ---- the rest of the process ---- */
@@ -351,6 +360,7 @@ publisher_t *publisher_new(const config_t *config, log_t *log) {
                            .closed = on_closed,
                            .tick = on_tick,
                            .reloaded = on_reloaded,
+                           .foreign = on_foreign,
                            .wants_reload = wants_reload};
     p->config = config;
     p->log = log;
@@ -375,6 +385,7 @@ void publisher_free(publisher_t *p) {
     mem_free(p->tasks);
     mem_free(p->held);
     mem_free(p->reload_text);
+    mem_free(p->foreign);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);
 }

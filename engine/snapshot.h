@@ -87,6 +87,7 @@ typedef struct snapshot {
     int reload_ok;                        /* of the last one */
     wall_t reload_at;                     /* 0: there was none */
     const char *reload_text;
+    const char *foreign; /* the rule set that the group runs, where it is not that of this process; NULL: it is */
     uint64_t commits, rollbacks;
     histogram_t commit_time, step_time;
     histogram_t delay; /* from an anomaly's event time to its commit */

@@ -262,6 +262,7 @@ void snapshot_json_write(const snapshot_t *s, buf_t *b) {
     count_member(b, "rollbacks", s->rollbacks);
     count_member(b, "state_bytes", s->state_bytes);
     count_member(b, "history_ms", SNAPSHOT_HISTORY_MS);
+    text_member(b, "foreign_rules", s->foreign);
     write_tasks(s, b);
     buf_add_str(b, "\"sources\":[");
     for (uint32_t i = 0; i < s->n_sources; i++) {

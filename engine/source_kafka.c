@@ -1,73 +1,22 @@
 #include "source_kafka.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "headers_kafka.h"
 #include "mem.h"
-#include "topics_kafka.h"
-
-typedef struct partition {
-    position_t at;
-    rd_kafka_queue_t *queue;    /* its own, so that partitions can be read in step */
-    rd_kafka_message_t **ready; /* fetched, not given out yet: [next_ready, n_ready) */
-    size_t next_ready, n_ready;
-    mono_t missing_since; /* there is more on the broker, but nothing here yet; ns == 0: not so */
-    int64_t head;         /* timestamp of the next record ready */
-    int at_end, idle;
-    int64_t idle_after;
-    mono_t last;          /* when the last record came */
-    _Atomic int64_t end;  /* high watermark; -1: not known */
-    _Atomic int64_t next; /* at.offset for other threads */
-} partition_t;
-
-typedef struct source_kafka {
-    source_t base;
-    const config_t *config;
-    const char *const *topics;
-    const clock_source_t *clock;
-    kafka_context_t *ctx;
-    rd_kafka_t *asker; /* for questions; reads nothing */
-    rd_kafka_t *rk;    /* reads what is assigned; NULL before that */
-    int wake_fd;       /* readable when a queue has something */
-    partition_t *parts;
-    uint32_t n_parts, told; /* told: partitions given out as events after an assignment */
-    int32_t number, of;     /* of every topic the partitions p with p mod of == number are ours */
-    int32_t aside;          /* the topic that carries frames, -1: none */
-    int held;               /* no records for now */
-    position_t *positions;
-    rd_kafka_message_t **messages;
-    size_t n_messages, cap_messages;
-    arena_t arena;
-    int wants_headers;
-    mono_t last_record, last_clock;
-    pthread_t waker;
-    pthread_mutex_t lock; /* rk and parts against the waker and source_kafka_lag */
-    pthread_cond_t asked;
-    int asking; /* the waker uses rk without the lock */
-    _Atomic int hot, stop;
-    _Atomic int grown; /* a topic has more partitions than are read */
-    int has_waker;
-} source_kafka_t;
+#include "source_kafka_parts.h"
 
 #define CLOCK_EVERY_MS 250
-#define WAKE_EVERY_MS 10    /* a fetcher asleep on a full queue is woken within this */
-#define COLD_NAP_MS 100     /* the same while no queue is full */
-#define COLD_MS 1000        /* from then on without a full queue */
-#define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
-#define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
 #define MIN_PREFETCH (1 << 20)
 #define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
 #define READY_MAX 512                  /* records taken from a partition's queue at a time */
 #define MISSING_MS 500                 /* how long the others wait for a partition that is known to have more */
 
-static partition_t *part_find(source_kafka_t *s, int32_t topic, int32_t partition) {
+partition_t *source_kafka_part(source_kafka_t *s, int32_t topic, int32_t partition) {
     uint32_t lo = 0, hi = s->n_parts;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
@@ -90,72 +39,6 @@ static int32_t topic_index(const source_kafka_t *s, const char *name) {
 
 static int is_aside(const source_kafka_t *s, const partition_t *p) { return p->at.topic == s->aside; }
 
-/* ---- the side thread ---- */
-
-static void ask_end(source_kafka_t *s, uint32_t turn) {
-    int64_t low, high;
-    pthread_mutex_lock(&s->lock);
-    rd_kafka_t *rk = s->n_parts ? s->rk : NULL;
-    position_t at = rk ? s->parts[turn % s->n_parts].at : (position_t){0};
-    const char *topic = rk ? s->topics[at.topic] : NULL;
-    s->asking = rk != NULL;
-    pthread_mutex_unlock(&s->lock);
-    if (!rk)
-        return;
-    int failed = rd_kafka_query_watermark_offsets(rk, topic, at.partition, &low, &high, 1000) != 0;
-    pthread_mutex_lock(&s->lock);
-    s->asking = 0;
-    pthread_cond_broadcast(&s->asked);
-    partition_t *p = failed ? NULL : part_find(s, at.topic, at.partition);
-    if (p)
-        atomic_store(&p->end, high);
-    pthread_mutex_unlock(&s->lock);
-}
-
-/* Whether the topics have partitions that nobody reads. Goes round the topics, one a time. */
-static void count_partitions(source_kafka_t *s, uint32_t turn) {
-    char name[256] = "";
-    int reads = 0;
-    pthread_mutex_lock(&s->lock);
-    int32_t topics = 0;
-    while (s->topics[topics])
-        topics++;
-    int32_t topic = topics ? (int32_t)(turn % (uint32_t)topics) : 0;
-    for (uint32_t i = 0; i < s->n_parts; i++)
-        reads += s->parts[i].at.topic == topic;
-    if (topics && s->n_parts && topic != s->aside)
-        snprintf(name, sizeof name, "%s", s->topics[topic]);
-    pthread_mutex_unlock(&s->lock);
-    int count = *name ? topics_partitions(s->asker, name, 1000, NULL) : 0, ours = 0;
-    for (int p = s->number; p < count; p += s->of)
-        ours++;
-    if (ours > reads)
-        atomic_store(&s->grown, 1);
-}
-
-/* Where nothing is being read there is nothing to wake: a queue takes longer to fill than a slow nap. */
-static void *waker_main(void *arg) {
-    source_kafka_t *s = arg;
-    uint32_t turn = 0, count = 0, since_count = 0, since_ask = 0, cold = 0;
-    while (!atomic_load(&s->stop)) {
-        uint32_t nap_ms = cold < COLD_MS ? WAKE_EVERY_MS : COLD_NAP_MS;
-        struct timespec nap = {0, (long)nap_ms * 1000000};
-        nanosleep(&nap, NULL);
-        since_ask += nap_ms;
-        if ((since_count += nap_ms) >= COUNT_EVERY_MS) {
-            since_count = 0;
-            count_partitions(s, ++count);
-        }
-        int hot = atomic_exchange(&s->hot, 0);
-        cold = hot ? 0 : cold + nap_ms;
-        if (!hot && since_ask < LAG_EVERY_MS)
-            continue;
-        since_ask = 0;
-        ask_end(s, turn++);
-    }
-    return NULL;
-}
-
 /* ---- events ---- */
 
 /* A NULL topic cache: consecutive messages mostly come from one partition. */
@@ -169,7 +52,7 @@ static partition_t *part_of(source_kafka_t *s, const rd_kafka_message_t *m, seen
     if (seen->part && seen->topic == m->rkt && seen->partition == m->partition)
         return seen->part;
     int32_t topic = m->rkt ? topic_index(s, rd_kafka_topic_name(m->rkt)) : -1;
-    *seen = (seen_t){m->rkt, m->partition, topic < 0 ? NULL : part_find(s, topic, m->partition)};
+    *seen = (seen_t){m->rkt, m->partition, topic < 0 ? NULL : source_kafka_part(s, topic, m->partition)};
     return seen->part;
 }
 
@@ -529,7 +412,7 @@ int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, c
         rc = conf_kafka_client(c, KAFKA_READER, NULL, ctx, &s->asker, e);
     if (rc)
         goto fail;
-    if (pthread_create(&s->waker, NULL, waker_main, s)) {
+    if (pthread_create(&s->waker, NULL, source_kafka_waker, s)) {
         rc = error_set(e, ERR_INTERNAL, "cannot start a thread");
         goto fail;
     }
@@ -650,7 +533,7 @@ int source_kafka_grown(source_t *base) { return atomic_exchange(&((source_kafka_
 int64_t source_kafka_lag(source_t *base, int32_t topic, int32_t partition) {
     source_kafka_t *s = (source_kafka_t *)base;
     pthread_mutex_lock(&s->lock);
-    partition_t *p = part_find(s, topic, partition);
+    partition_t *p = source_kafka_part(s, topic, partition);
     int64_t end = p ? atomic_load(&p->end) : -1, next = p ? atomic_load(&p->next) : 0;
     pthread_mutex_unlock(&s->lock);
     return end < 0 ? -1 : end > next ? end - next : 0;

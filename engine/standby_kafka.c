@@ -63,3 +63,7 @@ void standby_keep(standby_t *s, changelog_reader_t *reader) {
     changelog_reader_close(s->reader);
     s->reader = reader;
 }
+
+slice_t standby_version(const standby_t *s) {
+    return s->reader ? changelog_reader_version(s->reader) : (slice_t){NULL, 0};
+}

@@ -124,12 +124,11 @@ static void take_rules(worker_t *w) {
         active_reload(w->active, script, plan);
 }
 
-static void note_version(worker_t *w) {
-    const char *version = active_version(w->active);
-    if (strcmp(version, w->version) == 0) /* only this thread writes it */
+static void put_version(worker_t *w, const char *version, size_t len) {
+    if (strlen(w->version) == len && memcmp(version, w->version, len) == 0) /* only this thread writes it */
         return;
     pthread_mutex_lock(&w->lock);
-    snprintf(w->version, sizeof w->version, "%s", version);
+    snprintf(w->version, sizeof w->version, "%.*s", (int)len, version);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -144,7 +143,7 @@ static int turn(worker_t *w, unsigned run, error_t *e) {
     take_rules(w);
     rc = active_turn(w->active, e);
     if (rc == 0)
-        note_version(w);
+        put_version(w, active_version(w->active), strlen(active_version(w->active)));
     return rc;
 }
 
@@ -250,8 +249,11 @@ static void stand_by(worker_t *w, unsigned number) {
         if (w->o.observer && w->o.observer->closed)
             w->o.observer->closed(w->o.observer, w->o.task);
     }
-    while (!told_something_else(w, number))
+    while (!told_something_else(w, number)) {
         standby_turn(w->standby, STANDBY_MS);
+        slice_t version = standby_version(w->standby);
+        put_version(w, version.s ? version.s : "", version.len);
+    }
 }
 
 static void carry_out(worker_t *w, want_t want, unsigned number) {

@@ -26,6 +26,7 @@ int worker_wait(worker_t *w, error_t *e);
 void worker_reload(worker_t *w, script_t *script, plan_t *plan);
 /* Why it cannot go on without a person (ERR_INVALID, or worse); 0: it can. */
 int worker_failure(worker_t *w, error_t *e);
-/* 1 and the version of the rules that it runs; 0: it has no task open. */
+/* 1 and the version of the rules that it runs; 0: it has no task open, and the version is that which the owner is known to
+ * run, or empty. */
 int worker_version(worker_t *w, char *out, size_t size);
 #endif

@@ -90,7 +90,34 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         process.sleep(long and 5 or 1)
         engines[3] = run:start()
         run:write(share)
+        run:write()
+        settled(run, engines)
+        assert(process.eventually(30, function()   -- what was read is deleted
+            for _, engine in ipairs(engines) do engine:pump(0) end
+            for _, ends in pairs(client.offsets(run.broker.bootstrap, run.group .. "-repartition")) do
+                if ends[2] > 0 and ends[1] == 0 then return false end
+            end
+            return true
+        end, 0.5), "the repartition topic is not purged\n" .. engines[1].err:sub(-3000))
         finish(run, engines)
+        run:close()
+    end)
+
+    it("runs the leader's rules everywhere, and says so where the files are others", function()
+        local run = new("other", 2000)
+        local engines = { run:start() }
+        active(engines[1])
+        run:write(700)
+        local folder, binary = run.folder .. "/other", replay.binary
+        assert(os.execute(("mkdir -p %s/rules"):format(replay.quote(folder))) == 0)
+        replay.write(folder .. "/ananas.lua", replay.read(run.folder .. "/ananas.lua"))
+        replay.write(folder .. "/rules/pizza.lua", replay.read(run.folder .. "/rules/pizza.lua") .. '\nrule "mine" { from = "bad_toppings" }\n')
+        engines[2] = process.spawn { binary, "run", "-c", folder .. "/ananas.lua", cwd = folder }
+        active(engines[2])
+        run:write(700)
+        assert(engines[2]:expect("the rules of this process are not those that the group runs", 30), engines[2].err)
+        finish(run, engines)
+        assert.is_nil((engines[1].err .. engines[2].err):find("takes effect", 1, true))
         run:close()
     end)
 

@@ -1,0 +1,75 @@
+#include <stdio.h>
+#include <time.h>
+
+#include "source_kafka_parts.h"
+#include "topics_kafka.h"
+
+#define WAKE_EVERY_MS 10    /* a fetcher asleep on a full queue is woken within this */
+#define COLD_NAP_MS 100     /* the same while no queue is full */
+#define COLD_MS 1000        /* from then on without a full queue */
+#define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
+#define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
+
+static void ask_end(source_kafka_t *s, uint32_t turn) {
+    int64_t low, high;
+    pthread_mutex_lock(&s->lock);
+    rd_kafka_t *rk = s->n_parts ? s->rk : NULL;
+    position_t at = rk ? s->parts[turn % s->n_parts].at : (position_t){0};
+    const char *topic = rk ? s->topics[at.topic] : NULL;
+    s->asking = rk != NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (!rk)
+        return;
+    int failed = rd_kafka_query_watermark_offsets(rk, topic, at.partition, &low, &high, 1000) != 0;
+    pthread_mutex_lock(&s->lock);
+    s->asking = 0;
+    pthread_cond_broadcast(&s->asked);
+    partition_t *p = failed ? NULL : source_kafka_part(s, at.topic, at.partition);
+    if (p)
+        atomic_store(&p->end, high);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Whether the topics have partitions that nobody reads. Goes round the topics, one a time. */
+static void count_partitions(source_kafka_t *s, uint32_t turn) {
+    char name[256] = "";
+    int reads = 0;
+    pthread_mutex_lock(&s->lock);
+    int32_t topics = 0;
+    while (s->topics[topics])
+        topics++;
+    int32_t topic = topics ? (int32_t)(turn % (uint32_t)topics) : 0;
+    for (uint32_t i = 0; i < s->n_parts; i++)
+        reads += s->parts[i].at.topic == topic;
+    if (topics && s->n_parts && topic != s->aside)
+        snprintf(name, sizeof name, "%s", s->topics[topic]);
+    pthread_mutex_unlock(&s->lock);
+    int count = *name ? topics_partitions(s->asker, name, 1000, NULL) : 0, ours = 0;
+    for (int p = s->number; p < count; p += s->of)
+        ours++;
+    if (ours > reads)
+        atomic_store(&s->grown, 1);
+}
+
+/* Where nothing is being read there is nothing to wake: a queue takes longer to fill than a slow nap. */
+void *source_kafka_waker(void *arg) {
+    source_kafka_t *s = arg;
+    uint32_t turn = 0, count = 0, since_count = 0, since_ask = 0, cold = 0;
+    while (!atomic_load(&s->stop)) {
+        uint32_t nap_ms = cold < COLD_MS ? WAKE_EVERY_MS : COLD_NAP_MS;
+        struct timespec nap = {0, (long)nap_ms * 1000000};
+        nanosleep(&nap, NULL);
+        since_ask += nap_ms;
+        if ((since_count += nap_ms) >= COUNT_EVERY_MS) {
+            since_count = 0;
+            count_partitions(s, ++count);
+        }
+        int hot = atomic_exchange(&s->hot, 0);
+        cold = hot ? 0 : cold + nap_ms;
+        if (!hot && since_ask < LAG_EVERY_MS)
+            continue;
+        since_ask = 0;
+        ask_end(s, turn++);
+    }
+    return NULL;
+}
