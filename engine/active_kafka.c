@@ -6,6 +6,7 @@
 #define TELL_MS 250      /* between two tellings of how far reading has come */
 
 void active_remember(active_t *a) {
+    const rule_texts_t *texts;
     uint32_t n;
     const position_t *at = source_kafka_positions(a->source, &n);
     a->safe = mem_realloc(a->safe, (n + 1) * sizeof *a->safe);
@@ -16,6 +17,7 @@ void active_remember(active_t *a) {
     parallel_remember(a->parallel);
     a->committed_at = clock_mono(&clock_system);
     a->uncommitted = a->new_rules = 0;
+    a->had_leaving = task_version(a->task, 1, &texts) != NULL;
 }
 
 static void drop_waiting(active_t *a) {
@@ -60,13 +62,12 @@ void active_close(active_t *a) {
 /* The transaction was refused as a whole: everything since the last commit did not happen. */
 static int roll_back(active_t *a, error_t *e) {
     log_say(a->o.log, LOG_WARN, "engine", "%s; rolled back to the last commit", e->text);
-    const rule_texts_t *texts;
     int rc = checkpoint_abort(a->checkpoint, e);
     if (rc == 0 && a->o.member)
         rc = member_check_topic(a->o.member, e);
     if (rc)
         return rc;
-    if (a->new_rules || task_version(a->task, 1, &texts)) /* more than positions and state would have to go back */
+    if (a->new_rules || a->had_leaving) /* more than positions and state would have to go back */
         return error_set(e, ERR_KAFKA, "the transaction was refused while rules were handing over");
     task_abort(a->task);
     reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);

@@ -23,6 +23,7 @@ struct active {
     int polled;               /* it knows its partitions */
     int uncommitted;          /* something happened since */
     int new_rules;            /* nothing of the rule set that runs was committed yet */
+    int had_leaving;          /* versions of rules were handing over at the last commit */
     script_t *waiting_script; /* a rule set that takes effect after the next commit */
     plan_t *waiting_plan;
     uint64_t records;
