@@ -33,7 +33,7 @@ static const setting_t defaults[] = {
     {"session.timeout.ms", "10000", MEMBER},
     {"heartbeat.interval.ms", "2000", MEMBER},
     {"max.poll.interval.ms", "60000", MEMBER},
-    {"fetch.wait.max.ms", "100", READER},
+    {"fetch.wait.max.ms", "500", READER},
     {"fetch.message.max.bytes", "2097152", READER},
     {"fetch.max.bytes", "4194304", READER},
     {"queued.min.messages", "1000000", READER},

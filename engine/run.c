@@ -39,7 +39,7 @@ typedef struct run {
 
 #define SAY_AGAIN_MS 30000
 #define PAUSE_NS 1000000000L
-#define LOOP_MS 20
+#define LOOP_MS 50
 #define LOOK_MS 1000    /* between two looks at what the group runs */
 #define FOREIGN_MS 5000 /* a reload may be going round before that */
 
