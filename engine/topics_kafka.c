@@ -67,17 +67,21 @@ static int read_results(rd_kafka_event_t *event, const topic_want_t *wants, uint
     size_t count = 0;
     const rd_kafka_topic_result_t **topics = result ? rd_kafka_CreateTopics_result_topics(result, &count) : NULL;
     buf_t bad = {0};
+    int passing = 0; /* a broker that has just started, or is starved: the controller does not count on it yet */
     if (rd_kafka_event_error(event))
         buf_printf(&bad, "the broker does not make topics: %s", rd_kafka_event_error_string(event));
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t err = rd_kafka_topic_result_error(topics[i]);
         if (err == 0 || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
             continue;
-        const char *name = rd_kafka_topic_result_name(topics[i]);
+        const char *name = rd_kafka_topic_result_name(topics[i]), *why = rd_kafka_topic_result_error_string(topics[i]);
+        passing |= why && strstr(why, "brokers are currently fenced") != NULL;
         buf_printf(&bad, "%stopic \"%s\" (%s) does not exist and cannot be made: %s", bad.len ? "; " : "", name,
                    why_of(wants, n, name), rd_kafka_topic_result_error_string(topics[i]));
     }
-    int rc = bad.len ? error_set(e, ERR_KAFKA, "%s. Make it by hand, or allow this client to", buf_cstr(&bad)) : 0;
+    int rc = bad.len ? error_set(e, passing ? ERR_AGAIN : ERR_KAFKA, "%s. Make it by hand, or allow this client to",
+                                 buf_cstr(&bad))
+                     : 0;
     buf_fini(&bad);
     return rc;
 }

@@ -95,8 +95,12 @@ function faults.nothing_left(run)
         if name:sub(1, #run.prefix) == run.prefix then topics[#topics + 1] = name end
     end
     for _, topic in ipairs(topics) do
-        assert(process.eventually(10, function() return #client.open_transactions(run.broker.bootstrap, topic) == 0 end, 0.2),
-            "a transaction is still open on " .. topic)
+        local open = "not known"
+        assert(process.eventually(20, function()
+            local asked, list = pcall(client.open_transactions, run.broker.bootstrap, topic)
+            open = asked and #list or list
+            return open == 0
+        end, 0.2), ("transactions still open on %s: %s"):format(topic, tostring(open)))
     end
     local _, meta = faults.state(run)
     local positions = faults.positions(meta)
