@@ -141,7 +141,7 @@ static int refill(source_kafka_t *s, partition_t *p, error_t *e) {
     seen_t seen = {0};
     p->next_ready = p->n_ready = 0;
     if (n == READY_MAX)
-        atomic_store(&s->hot, 1);
+        source_kafka_rouse(s);
     int rc = 0;
     for (ssize_t i = 0; i < n; i++) {
         rd_kafka_message_t *m = p->ready[i];
@@ -369,12 +369,14 @@ static void stop_reading(source_kafka_t *s) {
 static void kafka_close(source_t *base) {
     source_kafka_t *s = (source_kafka_t *)base;
     atomic_store(&s->stop, 1);
+    sem_post(&s->roused);
     if (s->has_waker)
         pthread_join(s->waker, NULL);
     stop_reading(s);
     conf_kafka_end(s->asker, s->ctx->log);
     if (s->wake_fd >= 0)
         close(s->wake_fd);
+    sem_destroy(&s->roused);
     pthread_cond_destroy(&s->asked);
     pthread_mutex_destroy(&s->lock);
     arena_fini(&s->arena);
@@ -405,6 +407,7 @@ int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, c
     arena_init(&s->arena);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->asked, NULL);
+    sem_init(&s->roused, 0, 0);
     s->ctx = ctx;
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int rc = s->wake_fd < 0 ? error_set(e, ERR_INTERNAL, "cannot make an event descriptor") : 0;

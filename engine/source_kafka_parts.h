@@ -4,6 +4,7 @@
 #ifndef ANANAS_SOURCE_KAFKA_PARTS_H
 #define ANANAS_SOURCE_KAFKA_PARTS_H
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "source_kafka.h"
@@ -47,12 +48,15 @@ typedef struct source_kafka {
     pthread_cond_t asked;
     int asking; /* the waker uses rk without the lock */
     _Atomic int hot, stop;
+    sem_t roused;      /* the waker looks before its nap is over */
     _Atomic int grown; /* a topic has more partitions than are read */
     int has_waker;
 } source_kafka_t;
 
 /* The partition, NULL: it is not read. Under the lock, or on the thread that reads. */
 partition_t *source_kafka_part(source_kafka_t *s, int32_t topic, int32_t partition);
+/* The reader has a full queue. */
+void source_kafka_rouse(source_kafka_t *s);
 /* The side thread's body; the argument is the source. */
 void *source_kafka_waker(void *arg);
 #endif

@@ -5,7 +5,7 @@
 #include "topics_kafka.h"
 
 #define WAKE_EVERY_MS 10    /* a fetcher asleep on a full queue is woken within this */
-#define COLD_NAP_MS 100     /* the same while no queue is full */
+#define COLD_NAP_MS 500     /* while no queue is full; the reader ends such a nap */
 #define COLD_MS 1000        /* from then on without a full queue */
 #define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
 #define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
@@ -51,14 +51,36 @@ static void count_partitions(source_kafka_t *s, uint32_t turn) {
         atomic_store(&s->grown, 1);
 }
 
-/* Where nothing is being read there is nothing to wake: a queue takes longer to fill than a slow nap. */
+void source_kafka_rouse(source_kafka_t *s) {
+    if (!atomic_exchange(&s->hot, 1))
+        sem_post(&s->roused);
+}
+
+/* Short naps have their length whatever the reader says; how long it was is nearly the same. */
+static void nap(source_kafka_t *s, uint32_t ms) {
+    struct timespec t = {0, (long)ms * 1000000};
+    if (ms == WAKE_EVERY_MS) {
+        nanosleep(&t, NULL);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += (long)ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    while (sem_trywait(&s->roused) == 0) /* of what is known already */
+        ;
+    if (atomic_load(&s->hot) || atomic_load(&s->stop))
+        return;
+    (void)!sem_clockwait(&s->roused, CLOCK_MONOTONIC, &t); /* one that a signal ends is shorter, no more */
+}
+
+/* Where nothing is being read there is nothing to wake: the thread sleeps long, until the reader has something to read. */
 void *source_kafka_waker(void *arg) {
     source_kafka_t *s = arg;
     uint32_t turn = 0, count = 0, since_count = 0, since_ask = 0, cold = 0;
     while (!atomic_load(&s->stop)) {
         uint32_t nap_ms = cold < COLD_MS ? WAKE_EVERY_MS : COLD_NAP_MS;
-        struct timespec nap = {0, (long)nap_ms * 1000000};
-        nanosleep(&nap, NULL);
+        nap(s, nap_ms);
         since_ask += nap_ms;
         if ((since_count += nap_ms) >= COUNT_EVERY_MS) {
             since_count = 0;
