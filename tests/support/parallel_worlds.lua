@@ -13,6 +13,7 @@ local worlds = {}
 local RULES = {
     { "counts", [[from = "s", window = tumble "%d00ms", group_by = { "kind" }, aggregate = { n = count(), total = sum "v" }, to = "counts"]] },
     { "hops", [[from = "s", window = hop { size = "%d00ms", slide = "50ms" }, group_by = { "kind", "shop" }, aggregate = { n = count(), low = min "v", high = max "v", mean = avg "v" }, to = "hops"]] },
+    { "hop_counts", [[from = "s", window = hop { size = "240ms", slide = "%d0ms" }, group_by = { "shop" }, aggregate = { n = count() }, to = "hop_counts"]] },
     { "steps", [[from = "s", window = cumulate { size = "400ms", step = "100ms" }, group_by = { "shop" }, aggregate = { ids = count_distinct "id", mid = quantile("v", 0.5), odd = count "flag" }, to = "steps"]] },
     { "sits", [[from = "s", window = session { gap = "%d0ms" }, group_by = { "shop" }, aggregate = { n = count(), all = listagg("id", " ") }, to = "sits"]] },
     { "global", [[from = "s", window = tumble "200ms", aggregate = { n = count(), last = last "id" }, to = "global"]] },
