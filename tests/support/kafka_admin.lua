@@ -9,6 +9,7 @@
 
 local ffi = require "ffi"
 local client = require "tests.support.kafka_client"
+local rd = require "tests.support.librdkafka"
 
 ffi.cdef [[
 typedef struct rd_kafka_DeleteRecords_s rd_kafka_DeleteRecords_t;
@@ -34,7 +35,6 @@ const void **rd_kafka_CreateAcls_result_acls(const void *, size_t *n);
 const rd_kafka_error_t *rd_kafka_acl_result_error(const void *);
 ]]
 
-local rd = client.library
 local RESOURCES, OPERATIONS = { topic = 2, group = 3 }, { all = 2, read = 3, write = 4, describe = 8 }
 local LITERAL, DENY, ALLOW = 3, 2, 3
 
