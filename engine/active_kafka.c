@@ -174,7 +174,6 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     return stop ? stop : rc;
 }
 
-
 static void log_positions(active_t *a, int64_t took_ns) {
     uint32_t n;
     const position_t *at = source_kafka_positions(a->source, &n);
@@ -272,8 +271,6 @@ int active_turn(active_t *a, error_t *e) {
         a->o.observer->progress(a->o.observer, a->o.task, at, k);
     }
     tell_readings(a);
-    if (a->o.observer && a->o.observer->turned)
-        a->o.observer->turned(a->o.observer, a->o.task, a->task);
     if ((rc = follow_commit(a, e)))
         return rc;
     int due = mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval;
@@ -286,6 +283,8 @@ int active_turn(active_t *a, error_t *e) {
     }
     if (rc == 0 && source_kafka_grown(a->source))
         rc = active_grow(a, e);
+    if (rc == 0 && a->o.observer && a->o.observer->turned) /* last: who looks sees rules that were switched to */
+        a->o.observer->turned(a->o.observer, a->o.task, a->task);
     return rc;
 }
 

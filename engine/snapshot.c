@@ -246,9 +246,10 @@ static void on_turned(observer_t *o, int32_t task, const task_t *t) {
     watched_t *w = watched(p, task);
     mono_t now = clock_mono(&clock_system);
     int begins = !w->here || w->phase != PHASE_ACTIVE;
+    int switched = !w->version || strcmp(w->version, task_plan(t)->version) != 0;
     w->here = 1;
     w->phase = PHASE_ACTIVE;
-    if (begins || mono_diff_ms(now, w->looked) >= LOOK_MS)
+    if (begins || switched || mono_diff_ms(now, w->looked) >= LOOK_MS)
         look(p, w, t, now);
     if (begins)
         enter_phase(p);

@@ -1,0 +1,56 @@
+local ffi = require "ffi"
+local engine = require "tests.support.engine"
+local topology = require "tests.support.topology"
+local lib = engine.use("snapshot", "observer")
+
+local CONFIG = [[
+source "s" { topic = "in", event_time = "ts", watermark = "0s" }
+]]
+local function rules(more)
+    return 'rule "first" { from = "s", where = function(r) return r.n > ' .. more .. ' end, to = "out" }'
+end
+
+describe("a snapshot", function()
+    local t, p, o
+
+    before_each(function()
+        t = topology.open { config = CONFIG, rules = rules "1" }
+        p = lib.publisher_new(t.config, t.log)
+        o = lib.publisher_observer(p)
+    end)
+    after_each(function()
+        lib.publisher_free(p)
+        t:close()
+    end)
+
+    local function with_newest(f)
+        local s = lib.snapshot_take(p)
+        local ok, fault = pcall(f, s)
+        lib.snapshot_drop(p, s)
+        if not ok then error(fault, 0) end
+    end
+
+    it("has the rules that a task switched to, however short before it was looked at", function()
+        o.tick(o, 1)
+        o.turned(o, 0, t.tasks[0].task)
+        t:reload(rules "2")
+        o.turned(o, 0, t.tasks[0].task)
+        o.reloaded(o, 0, nil, 1, "reloaded")   -- told by the loop, as where there are several tasks
+        with_newest(function(s)
+            assert.equal(ffi.string(lib.task_plan(t.tasks[0].task).version), ffi.string(s.version))
+            assert.matches("^kept", ffi.string(s.rules[0].view.verdict))
+        end)
+    end)
+
+    it("says that a task is restored until it turns or is closed", function()
+        o.restoring(o, 0)
+        o.tick(o, 1)
+        with_newest(function(s) assert.equal(tonumber(lib.PHASE_RESTORING), tonumber(s.phase)) end)
+        o.turned(o, 0, t.tasks[0].task)
+        with_newest(function(s) assert.equal(tonumber(lib.PHASE_ACTIVE), tonumber(s.phase)) end)
+        o.restoring(o, 0)
+        o.closed(o, 0)
+        o.tick(o, 0)
+        with_newest(function(s) assert.equal(tonumber(lib.PHASE_STANDBY), tonumber(s.phase)) end)
+    end)
+end)
