@@ -30,6 +30,7 @@ struct worker {
     plan_t *plan;
     active_t *active; /* set under the lock; else the thread's own, as all below */
     standby_t *standby;
+    int told_of;     /* the observer, and it has not heard since that the task is gone */
     unsigned run;    /* number of the WANT_RUN that active was opened or taken up again for */
     mono_t retry_at; /* after a failure: not before this */
     error_t said;    /* why it started again, last time */
@@ -53,14 +54,26 @@ static void set_active(worker_t *w, active_t *a) {
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Who heard that a task is restored hears that it is gone, also where opening it never succeeded. */
+static void tell_restoring(worker_t *w) {
+    w->told_of = 1;
+    if (w->o.observer && w->o.observer->restoring)
+        w->o.observer->restoring(w->o.observer, w->o.task);
+}
+
+static void tell_closed(worker_t *w) {
+    if (w->told_of && w->o.observer && w->o.observer->closed)
+        w->o.observer->closed(w->o.observer, w->o.task);
+    w->told_of = 0;
+}
+
 static void close_active(worker_t *w) {
     active_t *a = w->active;
     if (!a)
         return;
     set_active(w, NULL);
     active_close(a);
-    if (w->o.observer && w->o.observer->closed)
-        w->o.observer->closed(w->o.observer, w->o.task);
+    tell_closed(w);
 }
 
 /* ---- running ---- */
@@ -77,8 +90,7 @@ static int open_active(worker_t *w, unsigned run, error_t *e) {
     active_options_t o = w->o;
     active_t *a = NULL;
     w->run = run;
-    if (w->o.observer && w->o.observer->restoring)
-        w->o.observer->restoring(w->o.observer, w->o.task);
+    tell_restoring(w);
     rulebox_get(w->rules, &w->texts, NULL);
     o.texts = buf_slice(&w->texts);
     o.warm = standby_reader(w->standby);
@@ -246,9 +258,8 @@ static void stand_by(worker_t *w, unsigned number) {
         set_active(w, NULL);
         standby_keep(w->standby, active_keep(a));
         active_close(a);
-        if (w->o.observer && w->o.observer->closed)
-            w->o.observer->closed(w->o.observer, w->o.task);
     }
+    tell_closed(w);
     while (!told_something_else(w, number)) {
         standby_turn(w->standby, STANDBY_MS);
         slice_t version = standby_version(w->standby);

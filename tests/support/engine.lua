@@ -35,7 +35,7 @@ local function declare(stem)
         return engine.defines[name] and tostring(engine.defines[name])
     end)
     text = text:gsub("\\\n", " "):gsub("\n%s*#[^\n]*", "\n"):gsub("\n%s*#[^\n]*", "\n")
-    text = text:gsub("__extension__[^;]*;", ""):gsub("[^;{}]*__int128[^;]*;", "")
+    text = text:gsub("_Atomic%s+", ""):gsub("__extension__[^;]*;", ""):gsub("[^;{}]*__int128[^;]*;", "")
     text = text:gsub("extern%s+", "extern "):gsub("_Noreturn", "")
     local ok, fault = pcall(ffi.cdef, text)
     if not ok then error(("engine/%s.h: %s"):format(stem, fault), 0) end
