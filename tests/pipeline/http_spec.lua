@@ -45,7 +45,11 @@ describe("HTTP", function()
         local body
         assert(process.eventually(15, function()   -- the broker has to be asked for the ends of partitions first
             body = get(port, "/metrics").body
-            return body:find('ananas_partition_consumer_lag_records{source="pizzas",topic="pizzas",partition="2"} ', 1, true)
+            for partition = 0, 2 do
+                local sample = 'ananas_partition_consumer_lag_records{source="pizzas",topic="pizzas",partition="%d"} '
+                if not body:find(sample:format(partition), 1, true) then return false end
+            end
+            return true
         end, 0.2))
         for _, rule in ipairs { "bad_toppings", "topping_rush", "topping_trend" } do
             assert.truthy(body:find('ananas_rule_emitted_total{rule="' .. rule .. '"} ', 1, true), rule)
