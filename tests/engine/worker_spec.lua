@@ -2,7 +2,6 @@ local ffi = require "ffi"
 local process = require "tests.support.process"
 local topology = require "tests.support.topology"
 require "tests.support.librdkafka" -- its types are in the headers
-ffi.cdef "typedef union { char bytes[40]; long align; } pthread_mutex_t;"
 local lib = require("tests.support.engine").use("worker", "observers", "snapshot")
 
 -- Nothing listens at port 1.

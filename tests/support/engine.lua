@@ -10,6 +10,8 @@ local library
 local declared = {}
 engine.defines = {}       -- #define NAME integer
 
+ffi.cdef "typedef union { char bytes[40]; long align; } pthread_mutex_t;"   -- as large as glibc's
+
 local function read(path)
     local file = assert(io.open(path, "rb"))
     local text = file:read "*a"
