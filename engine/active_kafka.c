@@ -155,6 +155,7 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     mono_t begin = clock_mono(&clock_system);
     int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
     int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
+    gate_leave(a->o.gate); /* writing waits where the producer's queue is full */
     const outbox_t *out = task_outbox(a->task);
     uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
     uint32_t frames = count_kind(a->events, n, EVENT_FRAME);
@@ -162,7 +163,6 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     int rc = parallel_announce(a, &written);
     if (rc == 0)
         rc = checkpoint_write(a->checkpoint, out, &written);
-    gate_leave(a->o.gate);
     a->records += records;
     a->uncommitted |= records > 0 || frames > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
     if (a->o.observer && a->o.observer->stepped)

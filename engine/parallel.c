@@ -102,10 +102,10 @@ int parallel_send(active_t *a, error_t *e) {
     if (rc == 0 && a->polled && (a->uncommitted || task_unsent(a->task))) {
         gate_enter(a->o.gate);
         task_close_interval(a->task);
+        gate_leave(a->o.gate);
         const outbox_t *out = task_outbox(a->task);
         a->uncommitted |= out->n > 0;
         rc = checkpoint_write(a->checkpoint, out, e);
-        gate_leave(a->o.gate);
     }
     if (rc == 0 && a->polled && rollout_due(p->rollout) == ROLLOUT_SAY)
         rc = say(a, e);
