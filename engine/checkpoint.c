@@ -27,7 +27,7 @@ struct checkpoint {
     stage_t stage;
     mono_t begun, stage_since;
     rd_kafka_topic_partition_list_t *offsets; /* of the commit under way */
-    rd_kafka_queue_t *answers;                /* to commits of offsets */
+    rd_kafka_queue_t *answers;                /* to the commit of offsets under way */
 };
 
 #define CHECKPOINT_START_MS 30000
@@ -465,6 +465,9 @@ static int end_plain(checkpoint_t *cp, error_t *e) {
     (void)e; /* a failpoint's */
     rd_kafka_topic_partition_list_destroy(cp->offsets);
     cp->offsets = NULL;
+    if (cp->answers) /* the member's client, which it belongs to, may end before this */
+        rd_kafka_queue_destroy(cp->answers);
+    cp->answers = NULL;
     cp->stage = STAGE_NONE;
     cp->last_ms = mono_diff_ms(clock_mono(&clock_system), cp->begun);
     int rc = FAILPOINT("committed", e);
