@@ -1,7 +1,7 @@
-/* active_parts: the body of what a process has while it owns a task, shared by its two files.
+/* active_parts: the body of what a process has while it owns a task, shared by its files.
  *
- * active_open_kafka.c opens it and decides where reading goes on, active_kafka.c turns, commits and closes. Nobody else
- * includes this. The thread of the task. */
+ * active_open_kafka.c opens it and decides where reading goes on, active_kafka.c turns, commits and closes, parallel.c has
+ * what one of several tasks does besides. Nobody else includes this. The thread of the task. */
 #ifndef ANANAS_ACTIVE_PARTS_H
 #define ANANAS_ACTIVE_PARTS_H
 #include "active_kafka.h"
@@ -34,12 +34,13 @@ struct active {
     mono_t told_at; /* the observer, of readings */
 };
 
-static inline int active_is_parallel(const active_t *a) { return a->o.config->parallelism > 1; }
 typedef struct partitions {
     position_t *at;
     uint32_t n;
     size_t cap;
 } partitions_t;
+
+static inline int active_is_parallel(const active_t *a) { return a->o.config->parallelism > 1; }
 
 /* Rules from kept texts. */
 int active_load(const active_t *a, slice_t texts, script_t **script, plan_t **plan, error_t *e);

@@ -124,6 +124,7 @@ void exchange_route(exchange_t *x, etime_t until, const place_t *place) {
     mem_grow(&x->routes, &x->cap_routes, x->n_routes + 1, sizeof *x->routes);
     x->routes[x->n_routes++] = r;
 }
+
 valve_t *exchange_valve(exchange_t *x) { return &x->valve; }
 const exchange_stats_t *exchange_stats(const exchange_t *x) { return &x->stats; }
 

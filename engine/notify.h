@@ -1,9 +1,9 @@
 /* notify: tells the service manager that started us how we are, by datagrams to NOTIFY_SOCKET (sd_notify's protocol).
  *
- * READY=1 once the task is active, or after five seconds: a standby, or a process that waits for its broker, is up as
+ * READY=1 once a task is active, or after five seconds: a standby, or a process that waits for its broker, is up as
  * well. RELOADING=1 and READY=1 around a reload, STOPPING=1 with the last commit, WATCHDOG=1 while the loop turns or has
  * reason not to (pulse.h), STATUS= in words. Owns a socket and a thread; nothing here waits for the service manager. Opened
- * and closed by the command, the observer's functions are the loop's. */
+ * and closed by the command; the observer is called through observers.h. */
 #ifndef ANANAS_NOTIFY_H
 #define ANANAS_NOTIFY_H
 #include "log.h"

@@ -2,8 +2,9 @@
  *
  * The publisher is an observer: it keeps what only the course of events tells (since when a partition holds the watermark
  * back, how long commits take), has a shot of each task taken (shot.h) and puts out, a few times a second, all of them as
- * one immutable snapshot. Others take the newest one under a lock that is held for a pointer's time, look at it as long as they like, and
- * drop it. The publisher outlives the loop and its readers. Any thread may call what is here. */
+ * one immutable snapshot. Others take the newest one under a lock that is held for a pointer's time, look at it as long as
+ * they like, and drop it. The publisher outlives the loop and its readers. Its observer is called through observers.h; any
+ * thread may call the rest. */
 #ifndef ANANAS_SNAPSHOT_H
 #define ANANAS_SNAPSHOT_H
 #include "arena.h"
