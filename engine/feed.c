@@ -13,6 +13,8 @@ typedef struct draft { /* what a task has written and not yet committed */
     int32_t task;
     buf_t *pending;
     size_t n_pending, cap_pending; /* texts beyond n_pending keep their memory */
+    size_t n_due;                  /* of them belong to a commit under way, */
+    uint64_t more_due;             /* and so many that are not among them */
     share_t *shares;
     size_t n_shares, cap_shares;
 } draft_t;
@@ -93,39 +95,63 @@ static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_
     }
 }
 
-static void forget(draft_t *d) {
-    d->n_pending = 0;
+static uint64_t clear_shares(draft_t *d) {
+    uint64_t more = 0;
+    for (size_t i = 0; i < d->n_shares; i++)
+        more += d->shares[i].more;
     if (d->n_shares)
         memset(d->shares, 0, d->n_shares * sizeof *d->shares);
+    return more;
+}
+
+/* What is written from here on is of the next commit, also where this one goes on beside the stream. */
+static void on_committing(observer_t *o, int32_t task) {
+    draft_t *d = draft_of((feed_t *)o, task);
+    d->n_due = d->n_pending;
+    d->more_due += clear_shares(d);
+}
+
+static void drop_due(draft_t *d) {
+    for (size_t i = d->n_due; i < d->n_pending; i++) {
+        buf_t was = d->pending[i - d->n_due];
+        d->pending[i - d->n_due] = d->pending[i];
+        d->pending[i] = was;
+    }
+    d->n_pending -= d->n_due;
+    d->n_due = 0;
+    d->more_due = 0;
 }
 
 static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
     feed_t *f = (feed_t *)o;
     draft_t *d = draft_of(f, task);
     long long now = (long long)clock_wall(&clock_system).ms;
-    uint64_t more = 0;
     (void)took_ms;
-    for (size_t i = 0; i < d->n_shares; i++)
-        more += d->shares[i].more;
-    if (d->n_pending) {
+    if (d->n_due) {
         pthread_mutex_lock(&f->lock);
-        for (size_t i = 0; i < d->n_pending; i++) {
+        for (size_t i = 0; i < d->n_due; i++) {
             buf_t *slot = &f->ring[f->next++ % FEED_RING], was = *slot;
             buf_printf(&d->pending[i], ",\"at\":%lld,\"not_shown\":%llu}", now,
-                       i + 1 == d->n_pending ? (unsigned long long)more : 0ull);
+                       i + 1 == d->n_due ? (unsigned long long)d->more_due : 0ull);
             *slot = d->pending[i];
             d->pending[i] = was;
         }
         pthread_mutex_unlock(&f->lock);
     }
-    forget(d);
+    drop_due(d);
 }
 
-static void on_dropped(observer_t *o, int32_t task) { forget(draft_of((feed_t *)o, task)); }
+static void on_dropped(observer_t *o, int32_t task) {
+    draft_t *d = draft_of((feed_t *)o, task);
+    d->n_due = d->n_pending;
+    clear_shares(d);
+    drop_due(d);
+}
 
 feed_t *feed_new(void) {
     feed_t *f = mem_zalloc(sizeof *f);
-    f->base = (observer_t){.wrote = on_wrote, .committed = on_committed, .dropped = on_dropped};
+    f->base =
+        (observer_t){.wrote = on_wrote, .committing = on_committing, .committed = on_committed, .dropped = on_dropped};
     pthread_mutex_init(&f->lock, NULL);
     return f;
 }

@@ -32,6 +32,7 @@ typedef struct watched { /* one task */
     char *version;    /* of its rules when last looked at; NULL: not yet */
     etime_t *written; /* event times of anomalies since its last commit */
     size_t n_written, cap_written;
+    size_t n_due; /* of them belong to a commit under way */
 } watched_t;
 
 struct publisher {
@@ -293,22 +294,31 @@ static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_
     }
 }
 
+static void on_committing(observer_t *o, int32_t task) {
+    watched_t *w = watched((publisher_t *)o, task);
+    w->n_due = w->n_written;
+}
+
 static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
     publisher_t *p = (publisher_t *)o;
     watched_t *w = watched(p, task);
     int64_t now = clock_wall(&clock_system).ms;
     p->commits++;
     histogram_add(&p->commit_time, snapshot_bounds, (double)took_ms / 1000.0);
-    for (size_t i = 0; i < w->n_written; i++) /* event time may be ahead of the clock */
+    for (size_t i = 0; i < w->n_due; i++) /* event time may be ahead of the clock */
         histogram_add(&p->delay, snapshot_delay_bounds,
                       now > w->written[i] ? (double)(now - w->written[i]) / 1000.0 : 0.0);
-    w->n_written = 0;
+    w->n_written -= w->n_due;
+    if (w->n_written)
+        memmove(w->written, w->written + w->n_due, w->n_written * sizeof *w->written);
+    w->n_due = 0;
 }
 
 static void on_dropped(observer_t *o, int32_t task) {
     publisher_t *p = (publisher_t *)o;
+    watched_t *w = watched(p, task);
     p->rollbacks++;
-    watched(p, task)->n_written = 0;
+    w->n_written = w->n_due = 0;
 }
 
 static void on_stepped(observer_t *o, int32_t task, uint32_t records, int64_t took_ns) {
@@ -352,6 +362,7 @@ static int wants_reload(observer_t *o) { return atomic_exchange(&((publisher_t *
 publisher_t *publisher_new(const config_t *config, log_t *log) {
     publisher_t *p = mem_zalloc(sizeof *p);
     p->base = (observer_t){.wrote = on_wrote,
+                           .committing = on_committing,
                            .committed = on_committed,
                            .dropped = on_dropped,
                            .stepped = on_stepped,
