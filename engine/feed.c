@@ -150,8 +150,11 @@ static void on_dropped(observer_t *o, int32_t task) {
 
 feed_t *feed_new(void) {
     feed_t *f = mem_zalloc(sizeof *f);
-    f->base =
-        (observer_t){.wrote = on_wrote, .committing = on_committing, .committed = on_committed, .dropped = on_dropped};
+    f->base = (observer_t){.wrote = on_wrote,
+                           .committing = on_committing,
+                           .committed = on_committed,
+                           .dropped = on_dropped,
+                           .closed = on_dropped};
     pthread_mutex_init(&f->lock, NULL);
     return f;
 }

@@ -269,6 +269,7 @@ static void on_closed(observer_t *o, int32_t task) {
     publisher_t *p = (publisher_t *)o;
     watched_t *w = watched(p, task);
     w->here = 0;
+    w->n_written = w->n_due = 0;
     shot_forget(w->shot);
     p->changed = 1;
 }
