@@ -55,7 +55,7 @@ describe("a rule file with something wrong in it", function()
             for _, fault in ipairs(result.faults) do
                 assert.is_truthy(fault:match "^rules/rules%.lua:%d+: " or fault:match "^rules:0: no rule file", fault .. "\n" .. told)
                 assert.is_nil(fault:find("scripts/", 1, true), fault .. "\n" .. told)
-                assert.is_nil(fault:find("0x", 1, true), fault .. "\n" .. told)
+                assert.is_true(text:find("0x", 1, true) ~= nil or not fault:find("0x", 1, true), fault .. "\n" .. told)
             end
             if #result.faults == 0 then
                 loaded = loaded + 1
