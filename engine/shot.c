@@ -52,10 +52,15 @@ static part_track_t *track_part(shot_t *s, const char *topic, int32_t partition)
     return &s->parts[s->n_parts++];
 }
 
-static rule_track_t *track_rule(shot_t *s, const char *name) {
-    for (size_t i = 0; i < s->n_tracks; i++)
-        if (strcmp(s->tracks[i].name, name) == 0)
-            return &s->tracks[i];
+/* Rules come in the same order each time, so the next one mostly is where *from says. */
+static rule_track_t *track_rule(shot_t *s, const char *name, size_t *from) {
+    for (size_t i = 0; i < s->n_tracks; i++) {
+        rule_track_t *k = &s->tracks[(*from + i) % s->n_tracks];
+        if (strcmp(k->name, name) == 0) {
+            *from = (size_t)(k - s->tracks) + 1;
+            return k;
+        }
+    }
     mem_grow(&s->tracks, &s->cap_tracks, s->n_tracks + 1, sizeof *s->tracks);
     s->tracks[s->n_tracks] = (rule_track_t){.name = mem_strdup(name)};
     return &s->tracks[s->n_tracks++];
@@ -149,10 +154,10 @@ static const uint8_t *sources_of(shot_t *s, const rule_t *rule) {
     return out;
 }
 
-static void take_rule(shot_t *s, const task_t *t, uint32_t i) {
+static void take_rule(shot_t *s, const task_t *t, uint32_t i, size_t *track) {
     const rule_t *rule = &task_plan(t)->rules[i];
     const last_error_t *error = task_rule_error(t, i);
-    rule_track_t *k = track_rule(s, rule->name);
+    rule_track_t *k = track_rule(s, rule->name, track);
     snapshot_rule_t *out = &s->rules[i];
     *out = (snapshot_rule_t){.name = keep(&s->arena, rule->name),
                              .file = keep(&s->arena, rule->file),
@@ -171,6 +176,7 @@ static void take_rule(shot_t *s, const task_t *t, uint32_t i) {
 }
 
 void shot_take(shot_t *s, const task_t *t, wall_t now) {
+    size_t track = 0;
     arena_reset(&s->arena);
     turn_history(s, now);
     s->taken = 1;
@@ -183,7 +189,7 @@ void shot_take(shot_t *s, const task_t *t, wall_t now) {
     s->n_rules = task_plan(t)->n_rules;
     s->rules = arena_array(&s->arena, snapshot_rule_t, s->n_rules);
     for (uint32_t i = 0; i < s->n_rules; i++)
-        take_rule(s, t, i);
+        take_rule(s, t, i, &track);
     s->state_bytes = task_view_state_bytes(t);
     s->state_entries = task_view_state_entries(t);
     s->script_bytes = task_view_script_bytes(t);
@@ -290,10 +296,13 @@ static void add_view(arena_t *a, rule_view_t *into, const rule_view_t *one) {
     join_times(&into->watermark, &into->idle, one->watermark, one->idle);
 }
 
-static snapshot_rule_t *rule_named(snapshot_t *s, const char *name) {
-    for (uint32_t i = 0; i < s->n_rules; i++)
-        if (strcmp(s->rules[i].name, name) == 0)
-            return &s->rules[i];
+/* Of the first n rules; the tasks mostly have them in the same order, so it is looked for at `from` first. */
+static snapshot_rule_t *rule_named(snapshot_t *s, uint32_t n, const char *name, uint32_t from) {
+    for (uint32_t i = 0; i < n; i++) {
+        snapshot_rule_t *r = &s->rules[(from + i) % n];
+        if (strcmp(r->name, name) == 0)
+            return r;
+    }
     return NULL;
 }
 
@@ -315,9 +324,10 @@ static void merge_rules(snapshot_t *s, const shot_t *shot) {
     if (s->n_rules)
         memcpy(all, s->rules, s->n_rules * sizeof *all);
     s->rules = all;
+    uint32_t had = s->n_rules; /* a task has each of its rules once */
     for (uint32_t i = 0; i < shot->n_rules; i++) {
         const snapshot_rule_t *one = &shot->rules[i];
-        snapshot_rule_t *into = rule_named(s, one->name);
+        snapshot_rule_t *into = rule_named(s, had, one->name, i);
         if (!into) {
             first_rule(s, &s->rules[s->n_rules++], one);
             continue;

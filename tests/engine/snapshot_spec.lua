@@ -53,4 +53,21 @@ describe("a snapshot", function()
         o.tick(o, 0)
         with_newest(function(s) assert.equal(tonumber(lib.PHASE_STANDBY), tonumber(s.phase)) end)
     end)
+
+    it("adds up what tasks count of a rule, wherever it stands among their rules", function()
+        local other = topology.open { config = CONFIG, rules = 'rule "before" { from = "s", to = "b" }\n' .. rules "0" }
+        for k, part in ipairs { t, other } do
+            part:partitions("in", 1)
+            for i = 1, k + 2 do part:step(part.tasks[0], { { "record", "in", 0, i, { value = ('{"n":5,"ts":%d}'):format(i) } } }) end
+            o.turned(o, k - 1, part.tasks[0].task)
+        end
+        o.tick(o, 2)
+        o.reloaded(o, 0, nil, 1, "now")
+        with_newest(function(s)
+            local emitted = {}
+            for i = 0, s.n_rules - 1 do emitted[ffi.string(s.rules[i].name)] = tonumber(s.rules[i].stats.emitted) end
+            assert.same({ first = 3 + 4, before = 4 }, emitted)
+        end)
+        other:close()
+    end)
 end)
