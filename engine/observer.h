@@ -1,4 +1,4 @@
-/* observer: who wants to know what the loop does: the terminal's display, the HTTP side.
+/* observer: who wants to know what the loop and the tasks do: the terminal, the service manager, the HTTP side.
  *
  * What a task does is told on that task's thread, what the process does on the loop's; both must return at once. Whoever
  * calls goes through observers.h, which lets one call in at a time, so an observer needs no lock for what only its calls

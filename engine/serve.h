@@ -1,4 +1,4 @@
-/* serve: everything that watches the loop, put together: the terminal's display, and what HTTP shows.
+/* serve: everything that watches the loop and the tasks, put together: a list of observers, and what HTTP shows.
  *
  * Owns publisher, feed and listener; a command opens it before the loop begins and closes it after the loop has ended.
  * The thread of the command. */
