@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Growth starts here, so that the many short lists do not crawl through sizes 1, 2, 4. */
 #define FIRST_CAPACITY 8
@@ -16,8 +17,17 @@ static void die(size_t size) {
 
 #define KEEP_BUFFER (32 << 20) /* the most that glibc takes */
 #define KEEP_FREE (64 << 20)
+#define MOST_POOLS 8
+
+/* Threads of clients come and go; each new one takes to a pool (glibc: an arena) of its own while there are few, and each
+ * pool keeps what it once held. More pools than cores would serve nobody. */
+static int pools(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 2 : cores < MOST_POOLS ? (int)cores + 1 : MOST_POOLS;
+}
 
 void mem_keep_buffers(void) {
+    mallopt(M_ARENA_MAX, pools());
     mallopt(M_MMAP_THRESHOLD, KEEP_BUFFER);
     mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
     mallopt(M_MXFAST, 0); /* lists of small chunks would be swept for every large one */
