@@ -35,6 +35,7 @@ ifeq ($(BUILD),tsan)
   SANITIZE := -fsanitize=thread -fno-omit-frame-pointer
   # The thread sanitizer does not live in an interpreter that was built without it: only the program is looked at.
   SPECS    ?= tests/pipeline
+  THREADS  := $(OUT)/tsan_threads.o
 endif
 ifeq ($(BUILD),clang)
   CC := clang
@@ -42,8 +43,8 @@ endif
 
 BINARY  := $(OUT)/ananas
 LIBRARY := $(OUT)/libananas.so
-OBJECTS := $(SOURCES:engine/%.c=$(OUT)/%.o) $(OUT)/scripts.o
-SHARED  := $(filter-out $(OUT)/main.o,$(OBJECTS))
+OBJECTS := $(SOURCES:engine/%.c=$(OUT)/%.o) $(OUT)/scripts.o $(THREADS)
+SHARED  := $(filter-out $(OUT)/main.o $(THREADS),$(OBJECTS))
 
 # The program with failpoints (engine/failpoint.h): the same objects, but for those that have some.
 FAULTY  := $(OUT)/faults/ananas
@@ -94,6 +95,10 @@ $(OUT)/faults/%.o: engine/%.c Makefile | $(OUT)/version.h $(OUT)/scripts.h build
 $(FAULTY): $(OBJECTS) $(FAULTED) $(OUT)/inputs
 	@echo "link  $@"
 	$(Q)$(LINK) -rdynamic -o $@ $(filter-out $(FAULTED:$(OUT)/faults/%=$(OUT)/%),$(OBJECTS)) $(FAULTED) $(LIBS)
+
+$(OUT)/tsan_threads.o: tests/support/tsan_threads.c Makefile
+	@echo "cc    $<"
+	$(Q)$(COMPILE) -c -o $@ $<
 
 $(OUT)/scripts.o: $(OUT)/scripts.c $(OUT)/scripts.h
 	@echo "cc    $<"
