@@ -200,14 +200,16 @@ static void take_rules(run_t *r, script_t *script, plan_t *plan) {
     plan_free(plan);
 }
 
-/* A reload is over for this process when all its tasks run the new rules. */
+/* A reload is over for this process when all its tasks run the new rules, or when it does not lead any more. */
 static void await_rules(run_t *r) {
     char version[VERSION_MAX];
-    for (int32_t i = 0; i < r->n_tasks && r->awaited; i++)
+    if (!r->awaited)
+        return;
+    for (int32_t i = 0; i < r->n_tasks && r->owns[0]; i++)
         if (r->owns[i] && (!runs(r, i, version) || strcmp(version, r->awaited) != 0))
             return;
-    if (r->awaited)
-        tell_reloaded(r, 1, "reloaded");
+    tell_reloaded(
+        r, 1, r->owns[0] ? "reloaded" : "task 0 was handed over meanwhile: the rules of the process that has it run");
     mem_free(r->awaited);
     r->awaited = NULL;
 }
