@@ -14,7 +14,7 @@ local seed = tonumber(os.getenv("SEED") or "1")
 local HOUR = 3600000
 
 local config = [[
-kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s" }
+kafka { ["bootstrap.servers"] = "%s", ["group.id"] = "%s", ["session.timeout.ms"] = "2000", ["heartbeat.interval.ms"] = "300" }
 source "pizzas" { topic = "%s", metadata = { p = "partition", o = "offset" }, event_time = "timestamp", watermark = "5s", max_ahead = "none" }
 rules "rules"
 topics { partitions = 1, replication = 1 }
@@ -113,6 +113,7 @@ describe(("%d orders while the rules are changed %d times%s, seed %d"):format(to
                     engine:signal "KILL"
                     engine:wait(10)
                     start()
+                    engine:expect("active", 30)    -- or the changes that follow would meet nobody
                 end
             end
         end
