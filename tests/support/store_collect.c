@@ -6,7 +6,7 @@ static void add(buf_t *b, slice_t s) {
     uint32_t len = s.s ? (uint32_t)s.len : UINT32_MAX;
     size_t need = b->len + 4 + s.len;
     if (need > b->cap)
-        return;   /* the spec reserves enough; it sees the cut */
+        return; /* the spec reserves enough; it sees the cut */
     memcpy(b->s + b->len, &len, 4);
     if (s.s && s.len)
         memcpy(b->s + b->len + 4, s.s, s.len);
