@@ -143,6 +143,7 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         active(engines[2])
         for i = 1, long and 8 or 2 do
             run:write(math.floor(#run.list / (long and 10 or 4)))
+            if i == 1 then faults.caught_up(run, engines, 60) end   -- or the tasks may begin with the changed rules
             process.sleep(0.3)
             run:rules(('\nrule "extra" { from = "bad_toppings", where = function(r) return r.id == %d end }\n'):format(-i))
             for _, engine in ipairs(engines) do engine:signal "HUP" end
