@@ -20,6 +20,7 @@ struct display {
     line_t *lines;
     size_t n_lines, cap_lines;
     uint64_t records, before;
+    etime_t low; /* the least watermark, as far as it was seen: the task may be gone at the last paint */
     mono_t started, last;
     char notice[300]; /* what the last reload did */
 };
@@ -88,20 +89,19 @@ static int fit(const char *s, int width) {
     return at;
 }
 
-static void lag_text(const task_t *t, char *out, size_t size) {
-    etime_t low = t ? task_low_watermark(t) : ETIME_MIN;
-    if (low == ETIME_MIN || low == ETIME_MAX)
-        snprintf(out, size, "%s", low == ETIME_MAX ? "closed" : "not started");
+static void lag_text(const display_t *d, char *out, size_t size) {
+    if (d->low == ETIME_MIN || d->low == ETIME_MAX)
+        snprintf(out, size, "%s", d->low == ETIME_MAX ? "closed" : "not started");
     else
-        snprintf(out, size, "%.1f s behind the clock", (double)(clock_wall(&clock_system).ms - low) / 1000.0);
+        snprintf(out, size, "%.1f s behind the clock", (double)(clock_wall(&clock_system).ms - d->low) / 1000.0);
 }
 
-static void paint_terminal(display_t *d, const task_t *t, double rate, double seconds) {
+static void paint_terminal(display_t *d, double rate, double seconds) {
     char lag[64];
     int width = columns(d), lines = 0;
     const char *bold = d->colour ? "\033[1m" : "", *dim = d->colour ? "\033[2m" : "",
                *plain = d->colour ? "\033[0m" : "";
-    lag_text(t, lag, sizeof lag);
+    lag_text(d, lag, sizeof lag);
     if (d->painted)
         fprintf(d->out, "\033[%dA", d->painted);
     fprintf(d->out, "\033[K%s%s%s\n", bold, d->title, plain);
@@ -125,9 +125,9 @@ static void paint_terminal(display_t *d, const task_t *t, double rate, double se
     d->painted = lines;
 }
 
-static void paint_plain(display_t *d, const task_t *t, double rate) {
+static void paint_plain(display_t *d, double rate) {
     char lag[64];
-    lag_text(t, lag, sizeof lag);
+    lag_text(d, lag, sizeof lag);
     fprintf(d->out, "%llu %s, %.0f/s, watermark %s", (unsigned long long)d->records, d->unit, rate, lag);
     for (size_t i = 0; i < d->n_lines; i++)
         fprintf(d->out, ", %s %llu", d->lines[i].rule, (unsigned long long)d->lines[i].count);
@@ -142,6 +142,7 @@ static void paint_latest(display_t *d) {
 
 void display_paint(display_t *d, const task_t *t, int last) {
     mono_t now = clock_mono(&clock_system);
+    d->low = t ? task_low_watermark(t) : d->low;
     double dt = (double)(now.ns - d->last.ns) / 1e9, all = (double)(now.ns - d->started.ns) / 1e9;
     if (!last && dt * 1000 < (d->is_tty ? PAINT_MS : PLAIN_MS))
         return;
@@ -149,9 +150,9 @@ void display_paint(display_t *d, const task_t *t, int last) {
     d->last = now;
     d->before = d->records;
     if (d->is_tty)
-        paint_terminal(d, t, rate, all);
+        paint_terminal(d, rate, all);
     else
-        paint_plain(d, t, rate);
+        paint_plain(d, rate);
     if (last && !d->is_tty)
         paint_latest(d);
     fflush(d->out);
@@ -174,6 +175,7 @@ display_t *display_new(FILE *out, const char *title, const char *hint, const cha
     const char *no_colour = getenv("NO_COLOR");
     d->base = (observer_t){.wrote = on_wrote, .turned = on_turned, .reloaded = on_reloaded};
     d->out = out;
+    d->low = ETIME_MIN;
     d->title = mem_strdup(title);
     d->hint = hint ? mem_strdup(hint) : NULL;
     d->unit = mem_strdup(unit);
