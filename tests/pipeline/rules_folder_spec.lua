@@ -58,6 +58,14 @@ describe("rules in a folder that changes", function()
         engine:pump(0.4)
         assert.equal(before + n, count(text), text .. "\n" .. engine.err:sub(-3000))
     end
+    -- The rules that run pass the first of two values and not the second.
+    local function tells_apart(high, low)
+        local yes, no = send(high), send(low)
+        settle()
+        local ids = found()
+        assert.is_true(ids[yes])
+        assert.is_nil(ids[no])
+    end
     local NOT, NOW = "not reloaded, the old rules go on", "takes effect at"
 
     setup(function()
@@ -104,11 +112,7 @@ describe("rules in a folder that changes", function()
             assert.truthy(engine.err:sub(-3000):find(text[2], 1, true), engine.err:sub(-3000))
             sh "touch beside"
             expect(NOT, before, 1)
-            local yes, no = send(11), send(9)
-            settle()
-            local ids = found()
-            assert.is_true(ids[yes])
-            assert.is_nil(ids[no])
+            tells_apart(11, 9)
             sh "rm rules/b.lua"
             expect("mended", mended, 1)
             assert.equal(effects, count(NOW))
@@ -130,11 +134,7 @@ describe("rules in a folder that changes", function()
         local before = count(NOW)
         for i = 1, 30 do put(rule(10 + i)) end
         expect(NOW, before, 1)
-        local yes, no = send(41), send(40)
-        settle()
-        local ids = found()
-        assert.is_true(ids[yes])
-        assert.is_nil(ids[no])
+        tells_apart(41, 40)
     end)
 
     it("says of each rule what became of it, and at which position", function()
@@ -154,11 +154,7 @@ describe("rules in a folder that changes", function()
         expect(NOW, before, 1)
         sh "cd map && ln -s ..2 ..data_tmp && mv -T ..data_tmp ..data && rm -r ..1"
         expect(NOW, before, 2)
-        local yes, no = send(31), send(30)
-        settle()
-        local ids = found()
-        assert.is_true(ids[yes])
-        assert.is_nil(ids[no])
+        tells_apart(31, 30)
     end)
 
     it("goes back where the files go back before it took effect, or after", function()

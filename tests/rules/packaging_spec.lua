@@ -4,21 +4,11 @@
 local ananas = require "tests.support.ananas"
 local process = require "tests.support.process"
 local promtool = require "tests.support.promtool"
+local replay = require "tests.support.replay"
 
 local folder, relative
 
-local function read(path)
-    local file = assert(io.open(path, "rb"), path .. " is not there")
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
+local read, write = replay.read, replay.write
 
 local function run(command)
     local r = process.run { "sh", "-euc", command, timeout = 120 }

@@ -6,6 +6,7 @@
 --   c.client_key, c.client            -- of a client
 
 local process = require "tests.support.process"
+local replay = require "tests.support.replay"
 
 local certificates = {}
 
@@ -14,18 +15,7 @@ local function openssl(...)
     if r.code ~= 0 then error("openssl: " .. r.err, 0) end
 end
 
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
+local read, write = replay.read, replay.write
 
 local function authority(stem, name)
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" .. name, "-keyout", stem .. ".key", "-out", stem .. ".pem")
