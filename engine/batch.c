@@ -39,18 +39,18 @@ static const uint32_t *compose(arena_t *a, const uint32_t *map, const uint32_t *
 batch_t *batch_select(arena_t *a, const batch_t *b, const uint32_t *sel, uint32_t n) {
     batch_t *out = arena_alloc(a, sizeof *out);
     column_t *columns = arena_array(a, column_t, b->n_columns);
+    *out = *b;
+    out->n = n;
+    out->origin = compose(a, b->origin, sel, n);
     for (uint32_t i = 0; i < b->n_columns; i++) {
         columns[i].cells = b->columns[i].cells;
-        columns[i].map = NULL;
+        columns[i].map = b->columns[i].map == b->origin ? out->origin : NULL;
         for (uint32_t j = 0; j < i && !columns[i].map; j++) /* columns mostly share one map: composed once */
             if (b->columns[j].map == b->columns[i].map)
                 columns[i].map = columns[j].map;
         if (!columns[i].map)
             columns[i].map = compose(a, b->columns[i].map, sel, n);
     }
-    *out = *b;
-    out->n = n;
-    out->origin = compose(a, b->origin, sel, n);
     out->sub = compose(a, b->sub, sel, n);
     out->columns = columns;
     return out;
@@ -73,9 +73,14 @@ batch_t *batch_filter(arena_t *a, const batch_t *b, const uint8_t *pass) {
     return batch_select(a, b, sel, n);
 }
 
+typedef uint32_t four_t __attribute__((vector_size(16)));
+
 const uint32_t *batch_iota(arena_t *a, uint32_t n) {
-    uint32_t *out = arena_array(a, uint32_t, n);
-    for (uint32_t i = 0; i < n; i++)
+    uint32_t *out = arena_array(a, uint32_t, n), i = 0;
+    four_t next = {0, 1, 2, 3};
+    for (; i + 4 <= n; i += 4, next += 4)
+        memcpy(out + i, &next, sizeof next);
+    for (; i < n; i++)
         out[i] = i;
     return out;
 }

@@ -446,10 +446,17 @@ static void prepare_some(group_pass_t *p, stream_t *in) {
     }
 }
 
-/* The watermarks before a tick. */
+/* The watermarks before a tick. Mostly nothing closes at the last of them: then nothing does at the others. */
 static int pass_marks(group_pass_t *p, const stream_t *in, uint32_t *m, uint32_t tick) {
     int sessions = p->g->rule->window.kind == WINDOW_SESSION, status = 0;
-    for (; *m < in->n_marks && in->marks[*m].tick < tick && status == 0; ++*m) {
+    uint32_t to = *m;
+    while (to < in->n_marks && in->marks[to].tick < tick)
+        to++;
+    if (to > *m && (sessions ? group_session_quiet : group_pane_quiet)(p->g, in->marks[to - 1].wm)) {
+        p->wm = in->marks[to - 1].wm;
+        *m = to;
+    }
+    for (; *m < to && status == 0; ++*m) {
         p->wm = in->marks[*m].wm;
         status =
             sessions ? group_session_watermark(p, in->marks[*m].tick) : group_pane_watermark(p, in->marks[*m].tick);

@@ -4,11 +4,13 @@
 #include "hash.h"
 #include "mem.h"
 
+static uint64_t symbol_hash(const sym_t *sym) { return (uint64_t)(uintptr_t)sym >> 3; }
+
 static uint64_t cell_hash(const cell_t *c) {
     switch (c->kind) {
     case CELL_INT:
     case CELL_NUM: return (uint64_t)c->u.i; /* of a double, its bits */
-    case CELL_SYM: return (uint64_t)(uintptr_t)c->u.sym >> 3;
+    case CELL_SYM: return symbol_hash(c->u.sym);
     case CELL_STR:
     case CELL_NUMRAW: return c->len ? hash_bytes(c->raw, c->len, 0) : 0;
     default: return c->kind;
@@ -266,13 +268,19 @@ uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick) {
     if (!pane || pane->fired || g->rule->window.kind != WINDOW_TUMBLE)
         return row;
     const column_t by = p->by[0];
-    for (; row < b->n; row++) {
-        const origin_t *o = batch_origin(b, row);
+    const uint32_t *origin = b->origin, n = b->n, run = g->run;
+    const span_t span = pane->span;
+    for (uint32_t looked_at = UINT32_MAX; row < n; row++) {
         const cell_t *c = &by.cells[by.map[row]];
-        if (o->tick > tick || o->time < pane->span.start || o->time >= pane->span.end || c->kind != CELL_SYM)
+        if (origin[row] != looked_at) {
+            const origin_t *o = &b->origins[looked_at = origin[row]];
+            if (o->tick > tick || o->time < span.start || o->time >= span.end)
+                break;
+        }
+        if (c->kind != CELL_SYM)
             break;
-        group_slot_t *slot = slot_for(g, pane, cell_hash(c));
-        if (slot->symbol != c->u.sym || slot->pane != pane || slot->run != g->run)
+        group_slot_t *slot = slot_for(g, pane, symbol_hash(c->u.sym));
+        if (slot->symbol != c->u.sym || slot->pane != pane || slot->run != run)
             break;
         count_pending(g, slot);
     }
@@ -320,6 +328,10 @@ static int fire(group_pass_t *p, pane_t *pane, uint32_t tick) {
         }
     }
     return status;
+}
+
+int group_pane_quiet(const group_t *g, etime_t wm) {
+    return panes_quiet(&g->panes, g->rule->lateness, wm) && !(g->n_pending && window_is_over(g->next_pending, 0, wm));
 }
 
 int group_pane_watermark(group_pass_t *p, uint32_t tick) {

@@ -93,6 +93,21 @@ static void many_groups(group_pass_t *p, const uint32_t *rows, uint32_t n, uint3
     }
 }
 
+/* Do all group_by columns belong to the record as a whole? Then its rows are one group, and nothing is compared. */
+static int groups_are_records(const group_pass_t *p) {
+    for (uint32_t i = 0; i < p->g->rule->group_by.n; i++)
+        if (p->by[i].map != p->context.rows->origin)
+            return 0;
+    return 1;
+}
+
+static int is_one_group(const group_pass_t *p, uint32_t from, uint32_t to) {
+    for (uint32_t row = from + 1; row < to; row++)
+        if (!group_same_cells(p, from, row))
+            return 0;
+    return 1;
+}
+
 /* Rows of one record stand in order as they come, but where several rules hand them on: then by number inside it. */
 static void put_in_order(const batch_t *b, uint32_t *rows, uint32_t n) {
     for (uint32_t i = 1; i < n; i++)
@@ -103,17 +118,24 @@ static void put_in_order(const batch_t *b, uint32_t *rows, uint32_t n) {
         }
 }
 
+/* Where the rows of the record that has row `from` end. *one_origin: no other rule hands on rows of it. */
+static uint32_t record_end(const batch_t *b, uint32_t from, int *one_origin) {
+    uint32_t to = from + 1, tick = batch_origin(b, from)->tick;
+    while (to < b->n && b->origin[to] == b->origin[from])
+        to++;
+    *one_origin = to == b->n || batch_origin(b, to)->tick != tick;
+    while (to < b->n && batch_origin(b, to)->tick == tick)
+        to++;
+    return to;
+}
+
 static void collect(group_pass_t *p, record_groups_t *all) {
     const batch_t *b = p->context.rows;
-    uint32_t *rows = arena_array(p->s->arena, uint32_t, b->n);
+    uint32_t *rows = arena_dup(p->s->arena, batch_iota(p->s->arena, b->n), b->n * sizeof *rows);
+    int by_record = groups_are_records(p), one_origin;
     for (uint32_t from = 0, to; from < b->n; from = to) {
-        uint32_t tick = batch_origin(b, from)->tick;
-        int one_group = 1, one_origin = 1;
-        for (to = from; to < b->n && batch_origin(b, to)->tick == tick; to++) {
-            rows[to] = to;
-            one_origin &= b->origin[to] == b->origin[from];
-            one_group = one_group && group_same_cells(p, from, to);
-        }
+        to = record_end(b, from, &one_origin);
+        int one_group = (by_record && one_origin) || is_one_group(p, from, to);
         if (!one_origin)
             put_in_order(b, rows + from, to - from);
         uint32_t set = p->g->rule->top_n > 0 ? outcome_new_set(&p->outcome) : 0;

@@ -116,9 +116,11 @@ void group_pane_slots(group_t *g, uint32_t rows);
 void group_pane_settle(group_pass_t *p); /* adds what is pending */
 /* The window that closes next, of those that are there or have something pending. */
 etime_t group_pane_next_end(const group_t *g);
+int group_pane_quiet(const group_t *g, etime_t wm); /* does that watermark close nothing? */
 int group_pane_watermark(group_pass_t *p, uint32_t tick);
 void group_pane_index(group_t *g, store_entry_t *e, const group_head_t *h);
 int group_session_row(group_pass_t *p, uint32_t row);
+int group_session_quiet(const group_t *g, etime_t wm);
 int group_session_watermark(group_pass_t *p, uint32_t tick);
 void group_session_index(group_t *g, store_entry_t *e, const group_head_t *h);
 void group_record_rows(group_pass_t *p);

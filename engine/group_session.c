@@ -190,9 +190,11 @@ static int fire(group_pass_t *p, session_t **at, size_t n, uint32_t tick) {
     return status;
 }
 
+int group_session_quiet(const group_t *g, etime_t wm) { return sessions_next_due(&g->sessions) > wm; }
+
 int group_session_watermark(group_pass_t *p, uint32_t tick) {
     sessions_t *s = &p->g->sessions;
-    if (sessions_next_due(s) > p->wm)
+    if (group_session_quiet(p->g, p->wm))
         return 0;
     session_t **at = NULL, *x;
     size_t n = 0, cap = 0;

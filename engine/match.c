@@ -388,12 +388,17 @@ static void event_end(match_t *x) {
 
 /* ---- turns ---- */
 
-static void mark_done(match_t *x) {
-    x->watermark_before = x->watermark;
-    x->mark++;
+/* From `mark` on, the first watermark that rows stand before or that an attempt ends at: nothing happens before it. */
+static void find_mark(match_t *x, uint32_t mark) {
+    const stream_t *in = &x->rows;
+    uint32_t tick = x->row < in->batch->n ? stream_tick(in, x->row) : UINT32_MAX;
+    etime_t due = match_parts_next(x->parts);
+    while (mark < in->n_marks && in->marks[mark].tick < tick && in->marks[mark].wm < due)
+        mark++;
+    x->mark = mark;
     x->stage = STAGE_ROWS;
-    if (x->mark < x->rows.n_marks)
-        x->watermark = x->rows.marks[x->mark].wm;
+    x->watermark_before = mark ? in->marks[mark - 1].wm : in->wm_before;
+    x->watermark = mark < in->n_marks ? in->marks[mark].wm : x->watermark_before;
 }
 
 /* Rows up to the next watermark, then the attempts that it ends, or at the end of input all partitions. 0: all done. */
@@ -418,14 +423,14 @@ static int next_part(match_t *x) {
                 matcher_advance(x->part->matcher, x->watermark);
                 return 1;
             }
-            mark_done(x);
+            find_mark(x, x->mark + 1);
             break;
         case STAGE_ALL:
             if ((x->part = match_part_nth(x->parts, x->step, x->nth++))) {
                 matcher_finish(x->part->matcher);
                 return 1;
             }
-            mark_done(x);
+            find_mark(x, x->mark + 1);
             break;
         }
     }
@@ -468,10 +473,8 @@ static void step_begin(match_t *x, step_t *s, const stream_t *in) {
     x->step = s;
     reorder_run(x->reorder, s, x->rule, in, &x->rows);
     match_output_begin(x->output, s->arena);
-    x->row = x->mark = 0;
-    x->stage = STAGE_ROWS;
-    x->watermark_before = in->wm_before;
-    x->watermark = x->rows.n_marks ? x->rows.marks[0].wm : in->wm_before;
+    x->row = 0;
+    find_mark(x, 0);
     x->part = NULL;
     x->measuring = 0;
     x->turn.what = MATCH_DONE;

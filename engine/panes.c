@@ -64,6 +64,11 @@ pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm) {
     return pane;
 }
 
+int panes_quiet(const panes_t *p, int64_t lateness, etime_t wm) {
+    return !(p->fired < p->n && window_is_over(p->at[p->fired]->span.end, 0, wm)) &&
+           !(p->fired > 0 && window_is_over(p->at[0]->span.end, lateness, wm));
+}
+
 etime_t panes_next_end(const panes_t *p) { return p->fired < p->n ? p->at[p->fired]->span.end : ETIME_MAX; }
 
 void pane_add(pane_t *p, store_entry_t *e) {

@@ -30,6 +30,7 @@ pane_t *panes_open(panes_t *p, span_t span, int fired);
 pane_t *panes_fire(panes_t *p, etime_t wm);
 /* Takes out the first fired window whose lateness is over; the caller frees it with pane_free. */
 pane_t *panes_take_over(panes_t *p, int64_t lateness, etime_t wm);
+int panes_quiet(const panes_t *p, int64_t lateness, etime_t wm); /* would both give NULL? */
 /* End of the next window to fire; ETIME_MAX when none is open. */
 etime_t panes_next_end(const panes_t *p);
 

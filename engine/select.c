@@ -192,7 +192,7 @@ static slice_t *keys_of(select_t *sel, step_t *s, const batch_t *before, const b
 
 int select_run(select_t *sel, step_t *s, const result_t *in, result_t *out) {
     const rule_t *rule = sel->rule;
-    int wants_keys = (rule->to || rule->cooldown) && rule->key_kind == KEY_COLUMNS;
+    int wants_keys = ((rule->to && rule->mode == MODE_ACTIVE) || rule->cooldown) && rule->key_kind == KEY_COLUMNS;
     *out = *in;
     if (rule->select_fn != FN_NONE) {
         result_t keyed = *in;
