@@ -269,15 +269,12 @@ uint32_t group_pane_count(group_pass_t *p, uint32_t row, uint32_t tick) {
         return row;
     const column_t by = p->by[0];
     const uint32_t *origin = b->origin, n = b->n, run = g->run;
+    const origin_t *origins = b->origins;
     const span_t span = pane->span;
-    for (uint32_t looked_at = UINT32_MAX; row < n; row++) {
+    for (; row < n; row++) {
+        const origin_t *o = &origins[origin[row]];
         const cell_t *c = &by.cells[by.map[row]];
-        if (origin[row] != looked_at) {
-            const origin_t *o = &b->origins[looked_at = origin[row]];
-            if (o->tick > tick || o->time < span.start || o->time >= span.end)
-                break;
-        }
-        if (c->kind != CELL_SYM)
+        if (o->tick > tick || o->time < span.start || o->time >= span.end || c->kind != CELL_SYM)
             break;
         group_slot_t *slot = slot_for(g, pane, symbol_hash(c->u.sym));
         if (slot->symbol != c->u.sym || slot->pane != pane || slot->run != run)
