@@ -1,5 +1,6 @@
 #include "buf.h"
 #include "mem.h"
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,21 +72,41 @@ void buf_add_bytes(buf_t *b, const void *s, size_t len) {
     buf_add(b, s, len);
 }
 
-static uint64_t read_le(reader_t *r, size_t bytes) {
-    slice_t raw = read_raw(r, bytes);
-    uint64_t v = 0;
-    for (size_t i = 0; i < raw.len; i++)
-        v |= (uint64_t)(unsigned char)raw.s[i] << (8 * i);
-    return v;
+/* The next bytes; NULL: there are not so many. */
+static inline const char *take(reader_t *r, size_t len) {
+    if (r->bad || len > r->len - r->pos) {
+        r->bad = 1;
+        return NULL;
+    }
+    const char *s = r->s + r->pos;
+    r->pos += len;
+    return s;
 }
 
-uint8_t read_u8(reader_t *r) { return (uint8_t)read_le(r, 1); }
+uint8_t read_u8(reader_t *r) {
+    const char *s = take(r, 1);
+    return s ? (uint8_t)*s : 0;
+}
 
-uint32_t read_u32(reader_t *r) { return (uint32_t)read_le(r, 4); }
+uint32_t read_u32(reader_t *r) {
+    uint32_t v = 0;
+    const char *s = take(r, sizeof v);
+    if (s)
+        memcpy(&v, s, sizeof v);
+    return le32toh(v);
+}
 
-uint64_t read_u64(reader_t *r) { return read_le(r, 8); }
+uint64_t read_u64(reader_t *r) {
+    uint64_t v = 0;
+    const char *s = take(r, sizeof v);
+    if (s)
+        memcpy(&v, s, sizeof v);
+    return le64toh(v);
+}
 
 uint64_t read_varint(reader_t *r) {
+    if (!r->bad && r->pos < r->len && (unsigned char)r->s[r->pos] < 0x80)
+        return (unsigned char)r->s[r->pos++];
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint64_t byte = read_u8(r);
@@ -102,11 +123,6 @@ uint64_t read_varint(reader_t *r) {
 slice_t read_bytes(reader_t *r) { return read_raw(r, read_varint(r)); }
 
 slice_t read_raw(reader_t *r, size_t len) {
-    if (r->bad || len > r->len - r->pos) {
-        r->bad = 1;
-        return (slice_t){"", 0};
-    }
-    slice_t raw = {r->s + r->pos, len};
-    r->pos += len;
-    return raw;
+    const char *s = take(r, len);
+    return s ? (slice_t){s, len} : (slice_t){"", 0};
 }
