@@ -1,4 +1,4 @@
-#include "aggregate.h"
+#include "aggregate_parts.h"
 #include "distinct.h"
 #include "json.h"
 #include "mem.h"
@@ -7,23 +7,6 @@
 #include "rowpack.h"
 #include "total.h"
 #include <stdio.h>
-
-/* Where an aggregate keeps its state: at an offset of the fixed part, or in a region. */
-typedef struct place {
-    size_t offset;
-    uint32_t region;
-} place_t;
-
-struct aggregate {
-    const agg_spec_t *specs;
-    place_t *places;
-    uint32_t n;
-    uint32_t regions; /* the caller's included */
-    size_t fixed;
-    time_format_t format;
-    int provenance; /* its log is the last region */
-    buf_t scratch, text;
-};
 
 static size_t fixed_size(agg_kind_t kind) {
     switch (kind) {
@@ -107,27 +90,19 @@ int aggregate_args(const aggregate_t *a, agg_context_t *c) {
     return 0;
 }
 
-static const cell_t *argument(const agg_context_t *c, uint32_t i, uint32_t row) {
-    const column_t *col = &c->args[i];
-    return &col->cells[col->map[row]];
-}
-
-static void not_a_number(const aggregate_t *a, const agg_context_t *c, uint32_t i, uint32_t row) {
+void aggregate_not_a_number(const aggregate_t *a, const agg_context_t *c, uint32_t i, uint32_t row) {
     eval_errors_t *e = &c->errors[i];
     if (e->count++ > 0)
         return;
     e->first_row = row;
-    const cell_t *cell = argument(c, i, row);
+    const cell_t *cell = aggregate_argument(c, i, row);
     const char *what = cell_is_string(cell) ? "a string" : cell->kind == CELL_JSON ? "an array or object" : "a boolean";
     snprintf(e->first, sizeof e->first, "aggregate %s: %s where a number is needed", a->specs[i].name, what);
 }
 
 /* --- one value --- */
 
-static int counts(const cell_t *c) { return c->kind != CELL_NULL && c->kind != CELL_FALSE; }
-
-/* The text of a value inside a list: strings as they are, anything else as JSON. */
-static slice_t plain_text(aggregate_t *a, const cell_t *c) {
+slice_t aggregate_text(aggregate_t *a, const cell_t *c) {
     if (cell_is_string(c))
         return cell_text(c, &a->scratch);
     buf_clear(&a->scratch);
@@ -149,7 +124,7 @@ static int compare_saved(const cell_t *x, const cell_t *y) {
 }
 
 /* Is x to replace y as the least (or greatest)? Equal values in two spellings: the shorter stays, whatever the order. */
-static int better(agg_kind_t kind, const cell_t *x, const cell_t *y) {
+int aggregate_better(agg_kind_t kind, const cell_t *x, const cell_t *y) {
     int c = cell_compare(x, y);
     if (c == 0)
         return !(x->kind == CELL_INT && y->kind == CELL_INT) && compare_saved(x, y) < 0;
@@ -170,7 +145,7 @@ static void keep_extreme(aggregate_t *a, blob_t *b, size_t at, agg_kind_t kind, 
     slice_t saved = region_bytes(b->s, at);
     if (saved.len) {
         cell_t best = load_cell(saved);
-        if (!better(kind, c, &best))
+        if (!aggregate_better(kind, c, &best))
             return;
     }
     save_cell(a, c);
@@ -197,10 +172,9 @@ static void keep_outermost(aggregate_t *a, blob_t *b, size_t at, agg_kind_t kind
     memcpy(s + sizeof *order, a->scratch.s, a->scratch.len);
 }
 
-/* The positions of a row: those its own rows brought along, or its record's, without the outer brackets. */
-static slice_t position_text(aggregate_t *a, const agg_context_t *c, uint32_t row) {
+slice_t aggregate_position(aggregate_t *a, const agg_context_t *c, uint32_t row) {
     if (c->args[a->n].cells) {
-        const cell_t *e = argument(c, a->n, row);
+        const cell_t *e = aggregate_argument(c, a->n, row);
         if (e->kind == CELL_JSON && e->len > 2)
             return (slice_t){e->raw + 1, e->len - 2};
         return (slice_t){NULL, 0};
@@ -229,7 +203,7 @@ static void add_variable(aggregate_t *a, blob_t *b, const agg_context_t *c, uint
         rowlog_add(b, at, &order, a->scratch.s, a->scratch.len);
         return;
     }
-    const cell_t *v = argument(c, i, row);
+    const cell_t *v = aggregate_argument(c, i, row);
     if (v->kind == CELL_NULL)
         return;
     switch (spec->kind) {
@@ -249,11 +223,11 @@ static void add_variable(aggregate_t *a, blob_t *b, const agg_context_t *c, uint
         if (cell_is_number(v))
             quantile_add(b, at, cell_double(v));
         else
-            not_a_number(a, c, i, row);
+            aggregate_not_a_number(a, c, i, row);
         break;
     default:
         order = row_order_of(c->rows, row);
-        text = plain_text(a, v);
+        text = aggregate_text(a, v);
         rowlog_add(b, at, &order, text.s, text.len);
     }
 }
@@ -272,21 +246,21 @@ void aggregate_add(aggregate_t *a, blob_t *b, const agg_context_t *c, uint32_t r
         switch (a->specs[i].kind) {
         case AGG_COUNT_ALL: count_up(state); break;
         case AGG_COUNT:
-            if (counts(argument(c, i, row)))
+            if (aggregate_counts(aggregate_argument(c, i, row)))
                 count_up(state);
             break;
         case AGG_SUM:
         case AGG_AVG:
-            v = argument(c, i, row);
+            v = aggregate_argument(c, i, row);
             if (v->kind != CELL_NULL && !total_add(state, v))
-                not_a_number(a, c, i, row);
+                aggregate_not_a_number(a, c, i, row);
             break;
         default: add_variable(a, b, c, i, row);
         }
     }
     if (!a->provenance)
         return;
-    slice_t text = position_text(a, c, row);
+    slice_t text = aggregate_position(a, c, row);
     row_order_t order = row_order_of(c->rows, row);
     if (text.s)
         rowlog_add(b, region_at(b->s, a->fixed, a->places[a->n].region), &order, text.s, text.len);
@@ -380,7 +354,7 @@ static uint32_t read_log(const agg_context_t *c, slice_t log, slice_t **parts) {
     return rowlog_read(log, c->chunks ? c->chunks->space : NULL, c->arena, parts);
 }
 
-static cell_t text_cell(aggregate_t *a, arena_t *arena, int clean) {
+cell_t aggregate_text_cell(aggregate_t *a, arena_t *arena, int clean) {
     cell_t c = cell_str(arena_dup(arena, a->text.s, a->text.len), a->text.len);
     if (clean)
         c.flags = CELL_CLEAN;
@@ -398,11 +372,11 @@ static cell_t join_list(aggregate_t *a, const agg_context_t *c, const agg_spec_t
             buf_add_str(&a->text, spec->separator);
         buf_add_slice(&a->text, parts[i]);
     }
-    return text_cell(a, c->arena, json_plain(a->text.s, a->text.len));
+    return aggregate_text_cell(a, c->arena, json_plain(a->text.s, a->text.len));
 }
 
 /* Rows that one record unnested to stand at one position: said once. */
-static cell_t join_positions(aggregate_t *a, arena_t *arena, const slice_t *parts, uint32_t n) {
+cell_t aggregate_join_positions(aggregate_t *a, arena_t *arena, const slice_t *parts, uint32_t n) {
     buf_clear(&a->text);
     slice_t last = {NULL, 0};
     for (uint32_t i = 0; i < n; i++) {
@@ -429,7 +403,7 @@ static cell_t copied_cell(arena_t *a, slice_t saved) {
     return load_cell((slice_t){arena_dup(a, saved.s, saved.len), saved.len});
 }
 
-static cell_t quantile_cell(slice_t state, double q) {
+cell_t aggregate_quantile_cell(slice_t state, double q) {
     double v;
     return quantile_value(state, q, &v) ? cell_num(v) : cell_null();
 }
@@ -446,7 +420,7 @@ static int region_value(aggregate_t *a, const agg_context_t *c, uint32_t i, slic
                    : cell_null();
         break;
     case AGG_COUNT_DISTINCT: *out = cell_int((int64_t)distinct_count(state)); break;
-    case AGG_QUANTILE: *out = quantile_cell(state, spec->q); break;
+    case AGG_QUANTILE: *out = aggregate_quantile_cell(state, spec->q); break;
     case AGG_FOLD: return fold_value(c, i, spec, state, out);
     default: *out = join_list(a, c, spec, state);
     }
@@ -474,151 +448,7 @@ int aggregate_values(aggregate_t *a, const char *state, const agg_context_t *c, 
     if (status == 0 && a->provenance) {
         slice_t *parts, log = region_bytes(state, region_at(state, a->fixed, a->places[a->n].region));
         uint32_t count = read_log(c, log, &parts);
-        out[a->n] = join_positions(a, c->arena, parts, count);
+        out[a->n] = aggregate_join_positions(a, c->arena, parts, count);
     }
-    return status;
-}
-
-/* --- all rows at hand --- */
-
-/* Is the text of a value known to be the same inside JSON? Escapes only lengthen. */
-static int is_clean(const cell_t *c) {
-    if (c->kind == CELL_SYM)
-        return c->u.sym->len == c->u.sym->body_len;
-    return c->kind == CELL_STR ? c->flags & CELL_CLEAN : c->kind != CELL_JSON;
-}
-
-/* A list of symbols only: its length is known before a byte of it is written. 0: it is not one. */
-static int symbols_over(const agg_context_t *c, uint32_t i, const char *separator, const uint32_t *rows, uint32_t n,
-                        cell_t *out) {
-    size_t between = strlen(separator), len = 0, body = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        const cell_t *v = argument(c, i, rows[k]);
-        if (v->kind != CELL_SYM)
-            return 0;
-        len += v->u.sym->len + between;
-        body += v->u.sym->body_len + between;
-    }
-    if (n == 0)
-        return 0;
-    char *text = arena_alloc(c->arena, len), *at = text;
-    for (uint32_t k = 0; k < n; k++) {
-        const sym_t *sym = argument(c, i, rows[k])->u.sym;
-        memcpy(at, sym->bytes, sym->len);
-        memcpy(at + sym->len, separator, between);
-        at += sym->len + between;
-    }
-    *out = cell_str(text, len - between);
-    if (len == body && json_plain(separator, between))
-        out->flags = CELL_CLEAN;
-    return 1;
-}
-
-static cell_t list_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    int any = 0, clean = 1;
-    cell_t symbols;
-    if (symbols_over(c, i, a->specs[i].separator, rows, n, &symbols))
-        return symbols;
-    buf_clear(&a->text);
-    for (uint32_t k = 0; k < n; k++) {
-        const cell_t *v = argument(c, i, rows[k]);
-        if (v->kind == CELL_NULL)
-            continue;
-        if (any++)
-            buf_add_str(&a->text, a->specs[i].separator);
-        buf_add_slice(&a->text, plain_text(a, v));
-        clean = clean && is_clean(v);
-    }
-    const char *separator = a->specs[i].separator;
-    return any ? text_cell(a, c->arena, clean && json_plain(separator, strlen(separator))) : cell_null();
-}
-
-static cell_t pick_over(const aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    const cell_t *best = NULL;
-    agg_kind_t kind = a->specs[i].kind;
-    for (uint32_t k = 0; k < n; k++) {
-        const cell_t *v = argument(c, i, rows[k]);
-        if (v->kind == CELL_NULL)
-            continue;
-        if (!best || kind == AGG_LAST || (kind != AGG_FIRST && better(kind, v, best)))
-            best = v;
-    }
-    return best ? *best : cell_null();
-}
-
-static cell_t total_over(const aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    char state[TOTAL_SIZE] = {0};
-    for (uint32_t k = 0; k < n; k++) {
-        const cell_t *v = argument(c, i, rows[k]);
-        if (v->kind != CELL_NULL && !total_add(state, v))
-            not_a_number(a, c, i, rows[k]);
-    }
-    return a->specs[i].kind == AGG_SUM ? total_sum(state, c->arena) : total_average(state);
-}
-
-static cell_t sketch_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    buf_clear(&a->text);
-    blob_t b = blob_of_buf(&a->text);
-    blob_init(&b, 0, 1);
-    for (uint32_t k = 0; k < n; k++) {
-        const cell_t *v = argument(c, i, rows[k]);
-        if (v->kind == CELL_NULL)
-            continue;
-        if (a->specs[i].kind == AGG_COUNT_DISTINCT) {
-            buf_clear(&a->scratch);
-            cell_key(&a->scratch, v);
-            distinct_add(&b, 0, a->scratch.s, a->scratch.len);
-        } else if (cell_is_number(v)) {
-            quantile_add(&b, 0, cell_double(v));
-        } else {
-            not_a_number(a, c, i, rows[k]);
-        }
-    }
-    slice_t state = region_bytes(b.s, 0);
-    if (a->specs[i].kind == AGG_QUANTILE)
-        return quantile_cell(state, a->specs[i].q);
-    return cell_int((int64_t)distinct_count(state));
-}
-
-static cell_t positions_over(aggregate_t *a, const agg_context_t *c, const uint32_t *rows, uint32_t n) {
-    slice_t *parts = arena_array(c->arena, slice_t, n);
-    for (uint32_t k = 0; k < n; k++) {
-        slice_t text = position_text(a, c, rows[k]);
-        parts[k] = text.s ? (slice_t){arena_dup(c->arena, text.s, text.len), text.len} : text;
-    }
-    return join_positions(a, c->arena, parts, n);
-}
-
-static uint64_t count_over(const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
-    uint64_t total = 0;
-    for (uint32_t k = 0; k < n; k++)
-        total += counts(argument(c, i, rows[k])) ? 1 : 0;
-    return total;
-}
-
-int aggregate_one_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n,
-                       cell_t *out) {
-    switch (a->specs[i].kind) {
-    case AGG_COUNT_ALL: *out = cell_int(n); break;
-    case AGG_COUNT: *out = cell_int((int64_t)count_over(c, i, rows, n)); break;
-    case AGG_SUM:
-    case AGG_AVG: *out = total_over(a, c, i, rows, n); break;
-    case AGG_COUNT_DISTINCT:
-    case AGG_QUANTILE: *out = sketch_over(a, c, i, rows, n); break;
-    case AGG_LISTAGG: *out = list_over(a, c, i, rows, n); break;
-    case AGG_FOLD:
-        return script_fold(c->script, a->specs[i].fold, batch_select(c->arena, c->rows, rows, n), c->arena, out,
-                           &c->errors[i]);
-    default: *out = pick_over(a, c, i, rows, n);
-    }
-    return 0;
-}
-
-int aggregate_over(aggregate_t *a, const agg_context_t *c, const uint32_t *rows, uint32_t n, cell_t *out) {
-    int status = 0;
-    for (uint32_t i = 0; i < a->n && status == 0; i++)
-        status = aggregate_one_over(a, c, i, rows, n, &out[i]);
-    if (status == 0 && a->provenance)
-        out[a->n] = positions_over(a, c, rows, n);
     return status;
 }

@@ -1,15 +1,8 @@
 #include "group_run.h"
 #include "mem.h"
 
-/* The numbers of the next window row and of the next chunk, and the name of the rule whose state stands for this one's,
- * stand beside the groups, under keys shorter than any of theirs. */
 #define NUMBERS_KEY "seq"
-#define LEAD_KEY "of"
 #define TIME_KEY 8
-
-typedef struct numbers {
-    uint64_t sequence, chunk;
-} numbers_t;
 
 group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, ETIME_MIN); }
 
@@ -48,124 +41,23 @@ void group_free(group_t *g) {
     mem_free(g);
 }
 
-/* --- state that several rules share --- */
+/* --- beside the groups, under keys shorter than any of theirs --- */
 
-static int is_group(const store_entry_t *e) { return entry_key(e).len >= TIME_KEY; }
+int group_is_state(const store_entry_t *e) { return entry_key(e).len >= TIME_KEY; }
 
-static numbers_t read_numbers(const group_t *g) {
-    numbers_t n = {0};
+group_numbers_t group_read_numbers(const group_t *g) {
+    group_numbers_t n = {0};
     store_entry_t *e = store_get(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY));
     if (e && entry_value(e).len == sizeof n)
         memcpy(&n, entry_value(e).s, sizeof n);
     return n;
 }
 
-static void write_numbers(group_t *g, const numbers_t *n) {
-    numbers_t before = read_numbers(g);
+void group_write_numbers(group_t *g, const group_numbers_t *n) {
+    group_numbers_t before = group_read_numbers(g);
     if (n->sequence != before.sequence || n->chunk != before.chunk)
         entry_set(g->space, store_put(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY), NULL), n, sizeof *n);
 }
-
-static store_entry_t *lead_entry(const group_t *g) { return store_get(g->space, LEAD_KEY, strlen(LEAD_KEY)); }
-
-slice_t group_lead_name(const group_t *g) {
-    store_entry_t *e = lead_entry(g);
-    return e ? entry_value(e) : (slice_t){NULL, 0};
-}
-
-void group_alone(group_t *g) { g->lead = g->readers = g->next_reader = NULL; }
-
-void group_lend(group_t *g, group_t *lead) {
-    group_t **at = g->lead ? &g->lead->readers : NULL;
-    while (at && *at != g)
-        at = &(*at)->next_reader;
-    if (at)
-        *at = g->next_reader;
-    g->lead = lead;
-    g->next_reader = lead ? lead->readers : NULL;
-    if (lead)
-        lead->readers = g;
-}
-
-static void drop_groups(space_t *sp) {
-    for (store_entry_t *e = space_next(sp, NULL); e; e = space_next(sp, e))
-        if (is_group(e))
-            store_del(sp, e);
-}
-
-void group_join(group_t *g, group_t *lead) {
-    drop_groups(g->space);
-    slice_t before = group_lead_name(g), name = slice_of(lead->rule->name);
-    if (!before.s || !slice_eq(before, name))
-        entry_set(g->space, store_put(g->space, LEAD_KEY, strlen(LEAD_KEY), NULL), name.s, name.len);
-    group_lend(g, lead);
-    group_rebuild(g);
-}
-
-static void copy_space(space_t *to, space_t *from, int groups_only) {
-    for (store_entry_t *e = space_next(from, NULL); e; e = space_next(from, e)) {
-        slice_t key = entry_key(e), value = entry_value(e);
-        if (!groups_only || is_group(e))
-            entry_set(to, store_put(to, key.s, key.len, NULL), value.s, value.len);
-    }
-}
-
-static void take_copy(group_t *g, group_t *lead) {
-    store_entry_t *e = lead_entry(g);
-    if (e)
-        store_del(g->space, e);
-    group_lend(g, NULL);
-    if (!lead)
-        return;
-    copy_space(g->space, lead->space, 1);
-    copy_space(g->chunks.space, lead->chunks.space, 0);
-    numbers_t numbers = read_numbers(g);
-    numbers.chunk = read_numbers(lead).chunk;
-    write_numbers(g, &numbers);
-    group_rebuild(g);
-}
-
-void group_part(group_t *g) {
-    group_t *next = g->readers;
-    take_copy(next ? next : g, next ? g : g->lead);
-    while (next && g->readers)
-        group_join(g->readers, next);
-}
-
-int group_same_state(const group_t *a, const group_t *b) {
-    size_t n = 0;
-    if (space_count(a->chunks.space) || space_count(b->chunks.space))
-        return 0; /* equal lists may stand under other numbers */
-    for (store_entry_t *e = space_next(a->space, NULL); e; e = space_next(a->space, e)) {
-        slice_t key = entry_key(e);
-        if (!is_group(e))
-            continue;
-        const store_entry_t *other = store_get(b->space, key.s, key.len);
-        if (!other || !slice_eq(entry_value(e), entry_value(other)))
-            return 0;
-        n++;
-    }
-    for (store_entry_t *e = space_next(b->space, NULL); e; e = space_next(b->space, e))
-        n -= is_group(e) ? 1 : 0;
-    return n == 0;
-}
-
-int group_alike(const rule_t *a, const rule_t *b) {
-    if (a->window.kind != b->window.kind || a->window.kind == WINDOW_NONE || a->window.kind == WINDOW_RECORD ||
-        strcmp(a->state_hash, b->state_hash) != 0 || a->early || b->early || a->lateness || b->lateness ||
-        a->provenance != b->provenance || a->time_format != b->time_format)
-        return 0;
-    if (a->window.kind == WINDOW_SESSION && (a->top_n > 0) != (b->top_n > 0)) /* ranked, they close in another order */
-        return 0;
-    for (uint32_t i = 0; i < a->n_aggs; i++)
-        if (a->aggs[i].kind == AGG_FOLD) /* asks the rule's own code while windows close */
-            return 0;
-    return 1;
-}
-
-int group_shares(const group_t *g) { return g->lead || g->readers; }
-
-int group_reads(const group_t *g) { return g->lead != NULL; }
 
 static const group_t *state_of(const group_t *g) { return g->lead ? g->lead : g; }
 
@@ -177,7 +69,7 @@ void group_rebuild(group_t *g) {
     g->run++;
     g->walked = 0;
     for (store_entry_t *e = space_next(g->space, NULL); e; e = space_next(g->space, e)) {
-        if (!is_group(e))
+        if (!group_is_state(e))
             continue;
         group_head_t h = group_head(e);
         entry_set_tag(e, NULL);
@@ -548,7 +440,7 @@ static void take_rows(group_pass_t *p, const stream_t *in) {
         g->left = arena_array(p->s->arena, uint8_t, in->batch->n + 1);
         memset(g->left, 0, in->batch->n);
     }
-    numbers_t numbers = read_numbers(g);
+    group_numbers_t numbers = group_read_numbers(g);
     g->chunks.next = numbers.chunk;
     p->context.chunks = &g->chunks;
     if (g->rule->window.kind == WINDOW_RECORD)
@@ -557,7 +449,7 @@ static void take_rows(group_pass_t *p, const stream_t *in) {
         walk(p, in);
     g->n_partials = 0;
     numbers.chunk = g->chunks.next;
-    write_numbers(g, &numbers);
+    group_write_numbers(g, &numbers);
 }
 
 /* What the walk told the rule that it walked for. */
@@ -573,10 +465,10 @@ static void decide(group_t *g, group_pass_t *p, step_t *s, result_t *out) {
         out->batch = outcome_batch(&p->outcome);
         return;
     }
-    numbers_t numbers = read_numbers(g);
+    group_numbers_t numbers = group_read_numbers(g);
     outcome_decide(&p->outcome, g->rule, s, &numbers.sequence, out);
     settle(p);
-    write_numbers(g, &numbers);
+    group_write_numbers(g, &numbers);
 }
 
 /* The first of the rules that share a state takes the rows in, whichever that is; but not one that was stopped on the way

@@ -1,7 +1,8 @@
 /* group_run: what the parts of the group operator share: its body, and one run of it.
  *
  * group.c walks the ticks, group_pane.c knows tumbling, hopping and cumulating windows, group_session.c sessions,
- * group_record.c the groups inside one record. A run lives for one call of group_run, in the step's arena. */
+ * group_record.c the groups inside one record, group_shared.c who reads whose state. A run lives for one call of
+ * group_run, in the step's arena. */
 #ifndef ANANAS_GROUP_RUN_H
 #define ANANAS_GROUP_RUN_H
 #include "aggregate.h"
@@ -81,6 +82,14 @@ typedef struct group_pass {
 
 /* --- group.c --- */
 
+/* Of the next window row and of the next chunk. */
+typedef struct group_numbers {
+    uint64_t sequence, chunk;
+} group_numbers_t;
+
+group_numbers_t group_read_numbers(const group_t *g);
+void group_write_numbers(group_t *g, const group_numbers_t *n);
+int group_is_state(const store_entry_t *e); /* or does it stand beside the groups? */
 /* Equal cells without looking deep: 0 may still be the same group, 1 is. */
 int group_same_cells(const group_pass_t *p, uint32_t a, uint32_t b);
 /* Appends the group key of a row. */

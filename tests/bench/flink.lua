@@ -135,7 +135,8 @@ local function sql(prefix, topic, writing)
             prefix, name, producer) or "'connector' = 'blackhole'"
     end
     local function upsert(name)
-        return writing and ("'connector' = 'upsert-kafka', 'topic' = '%s%s', %s, 'key.format' = 'json', 'value.format' = 'json', 'value.json.timestamp-format.standard' = 'ISO-8601', 'sink.buffer-flush.max-rows' = '1000', 'sink.buffer-flush.interval' = '1s'"):format(
+        return writing and ("'connector' = 'upsert-kafka', 'topic' = '%s%s', %s, 'key.format' = 'json', 'value.format' = 'json', 'value.json.timestamp-format.standard' = 'ISO-8601', " ..
+            "'sink.buffer-flush.max-rows' = '1000', 'sink.buffer-flush.interval' = '1s'"):format(
             prefix, name, producer) or "'connector' = 'blackhole'"
     end
     text = text:gsub("@SINK%(([%w_]+)%)", sink):gsub("@UPSERT%(([%w_]+)%)", upsert)

@@ -74,7 +74,7 @@ describe("where reading goes on", function()
             local case = { low = math.random(0, 6), high = math.random(6, 12), committed = some(), state = some(),
                 delivery = math.random(0, 1), start = math.random() < 0.5 and "latest" or "earliest" }
             case.has_state = case.state ~= NONE or math.random() < 0.5
-            local rc, offset, note, text = decide(case)
+            local rc, offset, _, text = decide(case)
             if rc ~= 0 then
                 assert.is_true(#text > 40, text)
             elseif case.committed ~= NONE and case.state ~= NONE then

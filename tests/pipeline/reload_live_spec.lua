@@ -66,8 +66,8 @@ local function sum(broker, topic)
 end
 
 for _, kills in ipairs { false, true } do
-local total, reloads = kills and math.ceil(total / 3) or total, kills and math.ceil(reloads / 3) or reloads
-describe(("%d orders while the rules are changed %d times%s, seed %d"):format(total, reloads,
+local n_orders, n_reloads = kills and math.ceil(total / 3) or total, kills and math.ceil(reloads / 3) or reloads
+describe(("%d orders while the rules are changed %d times%s, seed %d"):format(n_orders, n_reloads,
     kills and " and the engine is killed" or "", seed), function()
     local broker, folder, prefix, log, engine
 
@@ -91,16 +91,16 @@ describe(("%d orders while the rules are changed %d times%s, seed %d"):format(to
         end
         start()
         engine:expect("active", 20)
-        local step = math.ceil(total / (reloads + 1))
+        local step = math.ceil(n_orders / (n_reloads + 1))
         local made = 0
-        for round = 0, reloads do
-            local n = math.min(step, total - made)
+        for round = 0, n_reloads do
+            local n = math.min(step, n_orders - made)
             if n > 0 then
                 orders.produce(broker, { n = n, seed = seed * 1000 + round, partitions = 3, topic = topic, rate = 500,
                     start = orders.START + math.floor(made * 2), exact = true })
                 made = made + n
             end
-            if round < reloads then
+            if round < n_reloads then
                 if round % 5 == 3 then
                     put "rule {"                        -- broken: the old ones go on
                 else
@@ -120,7 +120,7 @@ describe(("%d orders while the rules are changed %d times%s, seed %d"):format(to
         local producer = client.producer(broker)
         for partition = 0, 2 do
             producer:send { topic = topic, partition = partition, key = "{}",
-                value = cjson.encode { id = -1, shop = "closing", timestamp = orders.START + total * 2 + HOUR } }
+                value = cjson.encode { id = -1, shop = "closing", timestamp = orders.START + n_orders * 2 + HOUR } }
         end
         producer:flush(30)
         producer:close()
@@ -139,12 +139,12 @@ describe(("%d orders while the rules are changed %d times%s, seed %d"):format(to
 
     it("every row of a tumbling window is counted by exactly one version", function()
         local n, versions = sum(broker, prefix .. "tumbled")
-        assert.equal(total, n)
+        assert.equal(n_orders, n)
         assert.is_true(versions > 2, versions .. " versions wrote")
     end)
 
     it("every row of a session is counted by exactly one version", function()
-        assert.equal(total, (sum(broker, prefix .. "sessions")))
+        assert.equal(n_orders, (sum(broker, prefix .. "sessions")))
     end)
 
     it("broken files are reported at file:line", function()
@@ -229,7 +229,7 @@ describe(("%d orders while the rules are changed %d times%s, seed %d"):format(to
             for verdict in log:gmatch 'rule "[%w_]+": (%a+)' do counts[verdict] = (counts[verdict] or 0) + 1 end
             for _, verdict in ipairs { "unchanged", "kept", "handover", "rebuilt", "added", "removed", "reset" } do
                 line[#line + 1] = ("%d %s"):format(counts[verdict] or 0, verdict)
-                if reloads >= 20 then assert.truthy(counts[verdict], verdict .. "\n" .. log:sub(-3000)) end
+                if n_reloads >= 20 then assert.truthy(counts[verdict], verdict .. "\n" .. log:sub(-3000)) end
             end
             print("\nfigure: " .. table.concat(line, ", "))
         end)
