@@ -119,14 +119,18 @@ static int start_commit(active_t *a, error_t *e) {
     return 0;
 }
 
-int active_commit(active_t *a, error_t *e) {
-    int rc = start_commit(a, e);
-    if (rc || !checkpoint_busy(a->checkpoint))
-        return rc;
-    rc = checkpoint_finish(a->checkpoint, e);
+static int finish_commit(active_t *a, error_t *e) {
+    if (!checkpoint_busy(a->checkpoint))
+        return 0;
+    int rc = checkpoint_finish(a->checkpoint, e);
     if (rc == 0)
         tell_committed(a);
     return rc;
+}
+
+int active_commit(active_t *a, error_t *e) {
+    int rc = start_commit(a, e);
+    return rc ? rc : finish_commit(a, e);
 }
 
 changelog_reader_t *active_keep(active_t *a) {
@@ -246,11 +250,32 @@ static int wait_ms(const active_t *a) {
     return checkpoint_busy(a->checkpoint) && wait > ACTIVE_BUSY_MS ? ACTIVE_BUSY_MS : wait;
 }
 
+/* What goes round is committed before anything more is read: also where a commit is still under way. */
+static int commit_turn(active_t *a, error_t *e) {
+    int rc = follow_commit(a, e), urgent = parallel_urgent(a);
+    if (rc == 0 && urgent)
+        rc = finish_commit(a, e);
+    if (rc)
+        return rc;
+    int due = mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval;
+    if (checkpoint_busy(a->checkpoint) || !(due || urgent))
+        return 0;
+    rc = start_commit(a, e);
+    if (rc == 0)
+        rc = parallel_switch(a, e);
+    if (rc == 0)
+        take_waiting(a);
+    return rc;
+}
+
 int active_turn(active_t *a, error_t *e) {
     if (a->parallel && !a->task)
         return parallel_await(a, e);
+    int end, rc = parallel_switch(a, e); /* due at once where the task died between a commit and its switch */
+    if (rc)
+        return rc;
     parallel_turn(a);
-    int end, rc = 0, wait = wait_ms(a);
+    int wait = wait_ms(a);
     int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
     if (n < 0)
         return n;
@@ -271,16 +296,7 @@ int active_turn(active_t *a, error_t *e) {
         a->o.observer->progress(a->o.observer, a->o.task, at, k);
     }
     tell_readings(a);
-    if ((rc = follow_commit(a, e)))
-        return rc;
-    int due = mono_diff_ms(clock_mono(&clock_system), a->committed_at) >= a->o.config->commit_interval;
-    if (!checkpoint_busy(a->checkpoint) && (due || parallel_urgent(a))) {
-        rc = start_commit(a, e);
-        if (rc == 0)
-            rc = parallel_switch(a, e);
-        if (rc == 0)
-            take_waiting(a);
-    }
+    rc = commit_turn(a, e);
     if (rc == 0 && source_kafka_grown(a->source))
         rc = active_grow(a, e);
     if (rc == 0 && a->o.observer && a->o.observer->turned) /* last: who looks sees rules that were switched to */

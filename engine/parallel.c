@@ -1,6 +1,7 @@
 #include "parallel.h"
 
 #include "active_parts.h"
+#include "failpoint.h"
 #include "mem.h"
 #include "repartition_kafka.h"
 #include "rollout.h"
@@ -13,6 +14,7 @@ struct parallel {
     buf_t proposal;  /* to be sent to every task, ahead of all else; empty: none */
     int announced;   /* it is in this transaction */
     unsigned serial; /* of the rules that were looked at last */
+    int looked;      /* at those, since other rules run */
     purge_t *purge;
     /* while it waits for rules */
     store_t *store;
@@ -49,6 +51,8 @@ void parallel_free(parallel_t *p) {
     mem_free(p);
 }
 
+static int leads(const active_t *a) { return a->o.task == 0 && a->o.rules; }
+
 /* ---- what is sent ---- */
 
 /* The same record to every task. Control frames have a key: reading stops behind them. */
@@ -72,7 +76,8 @@ int parallel_announce(active_t *a, error_t *e) {
     if (!p || p->announced || p->proposal.len == 0)
         return 0;
     p->announced = 1;
-    return send_all(a, buf_slice(&p->proposal), e);
+    int rc = send_all(a, buf_slice(&p->proposal), e);
+    return rc ? rc : FAILPOINT("proposal-written", e);
 }
 
 static int say(active_t *a, error_t *e) {
@@ -87,8 +92,11 @@ static int say(active_t *a, error_t *e) {
             ends[n++] = (frame_bound_t){rule, end};
     }
     buf_t frame = {0};
+    int last = rollout_says_ends(p->rollout);
     rollout_say(p->rollout, ends, n, &frame);
     int rc = send_all(a, buf_slice(&frame), e);
+    if (rc == 0)
+        rc = last ? FAILPOINT("ends-written", e) : FAILPOINT("drained-written", e);
     buf_fini(&frame);
     mem_free(ends);
     return rc;
@@ -99,7 +107,8 @@ int parallel_send(active_t *a, error_t *e) {
     if (!p || !a->task)
         return 0;
     int rc = parallel_announce(a, e);
-    if (rc == 0 && a->polled && (a->uncommitted || task_unsent(a->task))) {
+    int ended = rollout_said_all(p->rollout); /* who starts again here would tell its watermarks anew */
+    if (rc == 0 && a->polled && !ended && (a->uncommitted || task_unsent(a->task))) {
         gate_enter(a->o.gate);
         task_close_interval(a->task);
         gate_leave(a->o.gate);
@@ -147,6 +156,26 @@ static int read_control(const record_t *r, frame_control_t *c, error_t *e) {
                      r->partition, (long long)r->offset);
 }
 
+static int is_of_files(const active_t *a, slice_t version) {
+    buf_t text = {0};
+    buf_add_slice(&text, version);
+    int same = rulebox_is(a->o.rules, buf_cstr(&text));
+    buf_fini(&text);
+    return same;
+}
+
+/* Who leads may have other files by now: a leader before it proposed these, or they have changed once more. */
+static void say_begin(const active_t *a) {
+    slice_t version = rollout_version(a->parallel->rollout);
+    log_say(a->o.log, LOG_INFO, "rules", "task %d: rule set %.*s goes round; reading stops until every task has it",
+            a->o.task, (int)version.len, version.s);
+    if (leads(a) && !is_of_files(a, version))
+        log_say(a->o.log, LOG_WARN, "rules",
+                "rule set %.*s was proposed before and is not that of this process, which leads: it goes round to its "
+                "end, then the rules of this process's files do",
+                (int)version.len, version.s);
+}
+
 int parallel_control(active_t *a, const record_t *r, error_t *e) {
     parallel_t *p = a->parallel;
     frame_control_t c;
@@ -155,11 +184,12 @@ int parallel_control(active_t *a, const record_t *r, error_t *e) {
         return rc;
     rollout_take(p->rollout, &c, task_plan(a->task)->version, task_rounds(a->task));
     if (!was && rollout_active(p->rollout))
-        log_say(a->o.log, LOG_INFO, "rules", "task %d: rule set %.*s goes round; reading stops until every task has it",
-                a->o.task, (int)c.version.len, c.version.s);
+        say_begin(a);
+    if (c.kind == FRAME_PROPOSAL)
+        rc = FAILPOINT("proposal-read", e);
     frame_control_fini(&c);
     a->uncommitted = 1;
-    return 0;
+    return rc;
 }
 
 int parallel_urgent(const active_t *a) {
@@ -177,10 +207,18 @@ int parallel_switch(active_t *a, error_t *e) {
     int rc = active_load(a, rollout_texts(p->rollout), &script, &plan, e);
     if (rc)
         return error_prefix(e, "the rules that the leader proposed do not load in this process");
+    if ((rc = FAILPOINT("switch-due", e))) {
+        script_close(script);
+        plan_free(plan);
+        return rc;
+    }
     const frame_bound_t *bounds = rollout_bounds(p->rollout, &n);
     active_switch(a, script, plan, bounds, n);
     rollout_done(p->rollout, plan->version, task_rounds(a->task));
-    return 0;
+    p->looked = 0;
+    if (rollout_active(p->rollout))
+        say_begin(a);
+    return FAILPOINT("switched", e);
 }
 
 /* ---- the leader ---- */
@@ -190,6 +228,7 @@ static void propose(active_t *a) {
     parallel_t *p = a->parallel;
     buf_t texts = {0}, version = {0};
     p->serial = rulebox_serial(a->o.rules);
+    p->looked = 1;
     rulebox_get(a->o.rules, &texts, &version);
     buf_clear(&p->proposal);
     if (!slice_eq(buf_slice(&version), slice_of(task_plan(a->task)->version)))
@@ -215,7 +254,8 @@ void parallel_turn(active_t *a) {
     if (!p)
         return;
     int settled = a->polled && !task_waits(a->task) && !rollout_active(p->rollout);
-    if (a->o.task == 0 && a->o.rules && settled && p->serial != rulebox_serial(a->o.rules) && p->proposal.len == 0)
+    int seen = p->looked && p->serial == rulebox_serial(a->o.rules);
+    if (leads(a) && settled && !seen && p->proposal.len == 0)
         propose(a);
     source_kafka_hold(a->source, task_waits(a->task) || rollout_active(p->rollout));
     purge(a);
@@ -264,7 +304,6 @@ int parallel_begin(active_t *a, store_t *store, changelog_found_t *found, const 
                    error_t *e) {
     parallel_t *p = a->parallel;
     checkpoint_rollout(a->checkpoint, &p->saved);
-    p->serial = a->o.rules ? rulebox_serial(a->o.rules) - 1 : 0;
     if (!found->meta.present && a->o.task != 0) {
         p->store = store;
         p->at = mem_alloc((n + 1) * sizeof *p->at);
@@ -273,6 +312,8 @@ int parallel_begin(active_t *a, store_t *store, changelog_found_t *found, const 
         return source_kafka_assign(a->source, &at[n - 1], 1, e); /* frames only: theirs is the last */
     }
     int rc = found->meta.present ? go_on(a, store, found, e) : lead(a, store, found, e);
+    if (rc == 0 && rollout_active(p->rollout))
+        say_begin(a);
     return rc ? rc : source_kafka_assign(a->source, at, n, e);
 }
 

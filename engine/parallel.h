@@ -24,7 +24,8 @@ int parallel_control(active_t *a, const record_t *r, error_t *e);
 int parallel_urgent(const active_t *a);         /* 1: a commit is due now */
 int parallel_announce(active_t *a, error_t *e); /* before anything is written: a proposal is to be ahead of it */
 int parallel_send(active_t *a, error_t *e);     /* before a commit: frames, and what is to be said */
-int parallel_switch(active_t *a, error_t *e);   /* after a commit: to new rules, when that is due */
-void parallel_remember(parallel_t *p);          /* committed */
-void parallel_forget(parallel_t *p);            /* rolled back */
+/* After a commit, and before anything is read: to new rules, when that is due. */
+int parallel_switch(active_t *a, error_t *e);
+void parallel_remember(parallel_t *p); /* committed */
+void parallel_forget(parallel_t *p);   /* rolled back */
 #endif

@@ -9,6 +9,10 @@ typedef struct bound {
     etime_t end;
 } bound_t;
 
+typedef struct proposal {
+    buf_t version, texts;
+} proposal_t;
+
 struct rollout {
     uint32_t number, parallelism;
     int active;
@@ -19,8 +23,11 @@ struct rollout {
     frame_bound_t *view;   /* the same as others read it */
     uint32_t n_bounds;
     size_t cap_bounds;
-    int queued; /* another proposal came meanwhile; the last of those counts */
-    buf_t next_version, next_texts;
+    /* Proposals that came meanwhile. All of them, in the order of the leader's: when a task is done with one is its own
+     * affair, and if the last were to replace the others, it would depend on that which of them a task takes part in. */
+    proposal_t *queue;
+    uint32_t n_queue;
+    size_t cap_queue;
 };
 
 rollout_t *rollout_new(uint32_t number, uint32_t parallelism) {
@@ -37,17 +44,29 @@ static void clear_bounds(rollout_t *r) {
     r->n_bounds = 0;
 }
 
+static void drop_first(rollout_t *r) {
+    buf_fini(&r->queue[0].version);
+    buf_fini(&r->queue[0].texts);
+    r->n_queue--;
+    memmove(r->queue, r->queue + 1, r->n_queue * sizeof *r->queue);
+}
+
+static void clear_queue(rollout_t *r) {
+    while (r->n_queue)
+        drop_first(r);
+}
+
 void rollout_free(rollout_t *r) {
     if (!r)
         return;
     clear_bounds(r);
+    clear_queue(r);
+    mem_free(r->queue);
     mem_free(r->bounds);
     mem_free(r->view);
     mem_free(r->heard);
     buf_fini(&r->version);
     buf_fini(&r->texts);
-    buf_fini(&r->next_version);
-    buf_fini(&r->next_texts);
     mem_free(r);
 }
 
@@ -68,6 +87,14 @@ static void begin(rollout_t *r, slice_t version, slice_t texts, uint32_t rounds)
     clear_bounds(r);
 }
 
+static void enqueue(rollout_t *r, slice_t version, slice_t texts) {
+    mem_grow(&r->queue, &r->cap_queue, r->n_queue + 1, sizeof *r->queue);
+    proposal_t *p = &r->queue[r->n_queue++];
+    *p = (proposal_t){0};
+    buf_add_slice(&p->version, version);
+    buf_add_slice(&p->texts, texts);
+}
+
 static void raise_bound(rollout_t *r, slice_t rule, etime_t end) {
     uint32_t i = 0;
     while (i < r->n_bounds && !slice_eq(buf_slice(&r->bounds[i].rule), rule))
@@ -85,9 +112,7 @@ void rollout_take(rollout_t *r, const frame_control_t *c, const char *running, u
     if (c->from >= r->parallelism)
         return;
     if (c->kind == FRAME_PROPOSAL && r->active) {
-        r->queued = 1;
-        put(&r->next_version, c->version);
-        put(&r->next_texts, c->texts);
+        enqueue(r, c->version, c->texts);
     } else if (c->kind == FRAME_PROPOSAL && !slice_eq(c->version, slice_of(running))) {
         begin(r, c->version, c->texts, rounds);
     }
@@ -110,6 +135,8 @@ rollout_due_t rollout_due(const rollout_t *r) {
             return ROLLOUT_NOTHING;
     return r->said > r->rounds ? ROLLOUT_SWITCH : ROLLOUT_SAY;
 }
+
+int rollout_said_all(const rollout_t *r) { return r->active && r->said > r->rounds; }
 
 int rollout_says_ends(const rollout_t *r) { return r->said == r->rounds; }
 
@@ -140,11 +167,12 @@ const frame_bound_t *rollout_bounds(const rollout_t *r, uint32_t *n) {
 void rollout_done(rollout_t *r, const char *running, uint32_t rounds) {
     r->active = 0;
     clear_bounds(r);
-    if (!r->queued)
-        return;
-    r->queued = 0;
-    if (!slice_eq(buf_slice(&r->next_version), slice_of(running)))
-        begin(r, buf_slice(&r->next_version), buf_slice(&r->next_texts), rounds);
+    while (r->n_queue && !r->active) {
+        const proposal_t *next = &r->queue[0];
+        if (!slice_eq(buf_slice(&next->version), slice_of(running)))
+            begin(r, buf_slice(&next->version), buf_slice(&next->texts), rounds);
+        drop_first(r);
+    }
 }
 
 void rollout_propose(const rollout_t *r, slice_t version, slice_t texts, buf_t *out) {
@@ -170,15 +198,18 @@ void rollout_save(const rollout_t *r, buf_t *b) {
         buf_add_bytes(b, r->bounds[i].rule.s, r->bounds[i].rule.len);
         buf_add_u64(b, (uint64_t)r->bounds[i].end);
     }
-    buf_add_varint(b, (uint64_t)r->queued);
-    buf_add_bytes(b, r->next_version.s, r->queued ? r->next_version.len : 0);
-    buf_add_bytes(b, r->next_texts.s, r->queued ? r->next_texts.len : 0);
+    buf_add_varint(b, r->n_queue);
+    for (uint32_t i = 0; i < r->n_queue; i++) {
+        buf_add_bytes(b, r->queue[i].version.s, r->queue[i].version.len);
+        buf_add_bytes(b, r->queue[i].texts.s, r->queue[i].texts.len);
+    }
 }
 
 int rollout_load(rollout_t *r, slice_t bytes) {
     reader_t in = reader_of(bytes.s, bytes.len);
-    r->active = r->queued = 0;
+    r->active = 0;
     clear_bounds(r);
+    clear_queue(r);
     if (bytes.len == 0)
         return 0;
     slice_t version = read_bytes(&in), texts = read_bytes(&in);
@@ -194,8 +225,11 @@ int rollout_load(rollout_t *r, slice_t bytes) {
         slice_t rule = read_bytes(&in);
         raise_bound(r, rule, (etime_t)read_u64(&in));
     }
-    r->queued = read_varint(&in) != 0;
-    put(&r->next_version, read_bytes(&in));
-    put(&r->next_texts, read_bytes(&in));
+    n = read_varint(&in);
+    for (uint64_t i = 0; i < n && !in.bad; i++) {
+        slice_t next = read_bytes(&in), its_texts = read_bytes(&in);
+        if (!in.bad)
+            enqueue(r, next, its_texts);
+    }
     return in.bad || in.pos != in.len ? ERR_INVALID : 0;
 }

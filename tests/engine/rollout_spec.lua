@@ -122,6 +122,31 @@ describe("a rollout, seed " .. seed, function()
         lib.rollout_free(t.r)
     end)
 
+    -- When a task is done with one is its own affair: whatever the last proposals are, all take part in the same ones.
+    it("takes proposals one after the other, and none of the rules that run by then", function()
+        local early, late = task(0, 1), task(0, 1)
+        local function done(t, version) lib.rollout_done(t.r, version, 1) t.running = version end
+        for _, t in ipairs { early, late } do t:take(proposal(t, "new"), 1) end
+        done(early, "new")
+        for _, t in ipairs { early, late } do
+            for _, version in ipairs { "old", "new", "new", "newer" } do t:take(proposal(t, version), 1) end
+        end
+        late:again()
+        done(late, "new")
+        for _, version in ipairs { "old", "new", "newer" } do
+            for _, t in ipairs { early, late } do
+                assert.equal(1, lib.rollout_active(t.r))
+                assert.equal(version, text(lib.rollout_version(t.r)))
+                t:again()
+                done(t, version)
+            end
+        end
+        for _, t in ipairs { early, late } do
+            assert.equal(0, lib.rollout_active(t.r))
+            lib.rollout_free(t.r)
+        end
+    end)
+
     it("reads back only what it wrote itself", function()
         local t = task(0, 2)
         assert.equal(tonumber(lib.ERR_INVALID), tonumber(lib.rollout_load(t.r, slice "nonsense")))
