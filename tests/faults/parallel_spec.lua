@@ -1,5 +1,6 @@
 -- Parallelism 4: several processes share the tasks, come, go, die and change their rules. What is committed is what one
--- process alone commits, per key in the same order. SEED picks orders and moments.
+-- process alone commits, per key in the same order, and each output is from one version of its rule: in every partition the
+-- next one begins where its task says that it switched. SEED picks orders and moments.
 
 local client = require "tests.support.kafka_client"
 local faults = require "tests.support.faults"
@@ -70,6 +71,95 @@ local function finish(run, engines)
     nothing_left(run)
 end
 
+-- ---- which rules said what ----
+
+-- One rule says of each order that it saw it, one counts it in some window; both change with n, and what the shipped rules give
+-- does not.
+local WITNESSES = [[
+rule "seen" { from = "pizzas", where = function(r) return r.id >= 0 and r.id ~= -100 - %d end, select = { "id" }, key = { "id" }, to = "%sseen" }
+rule "tally" { from = "pizzas", where = function(r) return r.id >= 0 end, window = tumble "%ds", group_by = { "shop" },
+    aggregate = { n = count() }, to = "%stally" }
+]]
+
+-- Writes the files of change n; gives the versions of the set and of "seen".
+local function change(run, n)
+    run:rules("\n" .. WITNESSES:format(n, run.prefix, 3 + n % 3, run.prefix), "w%.nr_orders > 10", ("w.nr_orders > 10 - %d + %d"):format(n, n))
+    local plan = process.run { replay.binary, "check", "--json", cwd = run.folder }
+    assert.equal(0, plan.code, plan.err)
+    plan = replay.decode(plan.out)
+    local made = { n = n, set = plan.version }
+    for _, rule in ipairs(plan.rules) do
+        if rule.name == "seen" then made.seen = rule.version end
+    end
+    return made
+end
+
+local function committed(run, topic)
+    return client.read(run.broker.bootstrap, { topic = run.prefix .. topic, isolation = "read_committed", timeout = 60 })
+end
+
+-- By rule set and partition: the offsets at which tasks said that they switched to it. Who was killed says it again elsewhere.
+local function cuts_of(run, engines)
+    local cuts, place = {}, run.topic:gsub("%W", "%%%0") .. "/(%d+)@(%d+)"
+    for _, engine in ipairs(engines) do
+        engine:pump(0)
+        for set, places in engine.err:gmatch "rule set (%x+) takes effect at ([^;]*);" do
+            for partition, offset in places:gmatch(place) do cuts[set .. "/" .. partition .. "@" .. offset] = true end
+        end
+    end
+    return cuts
+end
+
+-- `changes` in the order in which they went round; `all`: every process that there was. Returns how many of them judged orders.
+local function one_version_each(run, changes, all)
+    local judged, counted, orders, used = {}, 0, 0, {}
+    for _, r in ipairs(committed(run, "seen")) do
+        local id = replay.decode(r.value).id
+        assert(not judged[id], ("order %d was judged twice"):format(id))
+        for _, header in ipairs(r.headers) do
+            if header[1] == "ananas-rule-version" then judged[id] = header[2] end
+        end
+    end
+    local cuts, at, next_offset = cuts_of(run, all), {}, {}
+    for _, r in ipairs(run.list) do
+        local id, p = replay.decode(r.value).id, r.partition
+        local offset = next_offset[p] or 0
+        next_offset[p] = offset + 1
+        if id >= 0 then
+            orders = orders + 1
+            local was = at[p]
+            at[p] = was or 1
+            while changes[at[p]] and changes[at[p]].seen ~= judged[id] do at[p] = at[p] + 1 end
+            local now = changes[at[p]]
+            assert(now, ("%d/%d: order %d was judged by %s, which was over"):format(p, offset, id, tostring(judged[id])))
+            used[at[p]] = true
+            assert(not was or was == at[p] or cuts[("%s/%d@%d"):format(now.set, p, offset)],
+                ("%d/%d is the first of change %d, but nobody switched there"):format(p, offset, now.n))
+        end
+    end
+    for _, r in ipairs(committed(run, "tally")) do counted = counted + replay.decode(r.value).n end
+    assert.equal(orders, counted, "orders in windows")
+    local n = 0
+    for _ in pairs(used) do n = n + 1 end
+    return n
+end
+
+-- A process of the group in a folder of its own, with the rules as they are now and perhaps more.
+local function elsewhere(run, more)
+    local folder = run.folder .. "/other"
+    assert(os.execute(("mkdir -p %s/rules"):format(replay.quote(folder))) == 0)
+    replay.write(folder .. "/ananas.lua", replay.read(run.folder .. "/ananas.lua"))
+    replay.write(folder .. "/rules/pizza.lua", replay.read(run.folder .. "/rules/pizza.lua") .. (more or ""))
+    return function() return process.spawn { replay.binary, "run", "-c", folder .. "/ananas.lua", cwd = folder } end
+end
+
+local function said(engine, pattern)
+    engine:pump(0)
+    local n = 0
+    for _ in engine.err:gmatch(pattern) do n = n + 1 end
+    return n
+end
+
 describe("parallelism " .. TASKS .. ", seed " .. seed, function()
     it("gives in three processes, one that joins and one that dies, what one process gives", function()
         local run = new("par", long and 100000 or 8000)
@@ -108,11 +198,7 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         local engines = { run:start() }
         active(engines[1])
         run:write(700)
-        local folder, binary = run.folder .. "/other", replay.binary
-        assert(os.execute(("mkdir -p %s/rules"):format(replay.quote(folder))) == 0)
-        replay.write(folder .. "/ananas.lua", replay.read(run.folder .. "/ananas.lua"))
-        replay.write(folder .. "/rules/pizza.lua", replay.read(run.folder .. "/rules/pizza.lua") .. '\nrule "mine" { from = "bad_toppings" }\n')
-        engines[2] = process.spawn { binary, "run", "-c", folder .. "/ananas.lua", cwd = folder }
+        engines[2] = elsewhere(run, '\nrule "mine" { from = "bad_toppings" }\n')()
         active(engines[2])
         run:write(700)
         assert(engines[2]:expect("the rules of this process are not those that the group runs", 30), engines[2].err)
@@ -148,15 +234,120 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
             run:rules(('\nrule "extra" { from = "bad_toppings", where = function(r) return r.id == %d end }\n'):format(-i))
             for _, engine in ipairs(engines) do engine:signal "HUP" end
             assert(process.eventually(30, function()
-                local n = 0
-                for _, engine in ipairs(engines) do
-                    engine:pump(0)
-                    for _ in engine.err:gmatch "takes effect at" do n = n + 1 end
-                end
-                return n >= i * TASKS
+                return said(engines[1], "takes effect at") + said(engines[2], "takes effect at") >= i * TASKS
             end), engines[1].err .. engines[2].err)
         end
         finish(run, engines)
         run:close()
     end)
+
+    it("keeps on through a rolling restart, with other rules in the middle of it", function()
+        local run = new("rolling", long and 30000 or 4000)
+        local changes, engines, all = { change(run, 0) }, {}, {}
+        local function start(i)
+            engines[i] = run:start()
+            all[#all + 1] = engines[i]
+        end
+        for i = 1, 3 do start(i) end
+        active(engines[1])
+        local rounds = long and 4 or 1
+        for round = 1, rounds do
+            for i = 1, 3 do
+                run:write(math.floor(#run.list / (3 * rounds + 2)))
+                process.sleep(0.5 + math.random() / 2)
+                if i == 2 then
+                    changes[#changes + 1] = change(run, round)
+                    for _, engine in ipairs(engines) do engine:signal "HUP" end
+                    process.sleep(math.random() * 0.6)
+                end
+                faults.stop(engines[i])
+                start(i)
+                process.sleep(1 + math.random())
+            end
+        end
+        finish(run, engines)
+        assert.is_true(one_version_each(run, changes, all) > 1, "all orders were judged by one version")
+        run:close()
+    end)
+
+    local POINTS = long and { "proposal-written", "proposal-read", "drained-written", "ends-written", "switch-due", "switched" }
+        or { "proposal-read", "ends-written", "switched" }
+
+    it("goes on where processes are killed while rules go round", function()
+        local run, again = new("inside", long and 40000 or 5000), long and 3 or 1
+        local changes, all = { change(run, 0) }, {}
+        local function start(point)
+            all[#all + 1] = run:start(point and { ANANAS_FAILPOINT = point .. ":" .. math.random(long and TASKS or 2) }, point and "faults")
+            return all[#all]
+        end
+        local engine = start()
+        active(engine)
+        local share = math.floor(#run.list / (2 * again * #POINTS + 2))
+        for round = 1, again * #POINTS do
+            local point = POINTS[(round - 1) % #POINTS + 1]
+            local doomed = { start(point), start(point) }
+            local function dead()
+                for _, d in ipairs(doomed) do
+                    d:pump(0)
+                    if d:poll_status() then return true end
+                end
+            end
+            assert(process.eventually(30, function()
+                return dead() or said(doomed[1], "process is active") > 0 and said(doomed[2], "process is active") > 0
+            end), doomed[1].err .. doomed[2].err)
+            faults.stop(engine)
+            run:write(share)
+            changes[#changes + 1] = change(run, round)
+            for _, d in ipairs(doomed) do d:signal "HUP" end
+            assert(process.eventually(40, dead), point .. " was not reached\n" .. doomed[1].err:sub(-3000) .. doomed[2].err:sub(-3000))
+            for _, d in ipairs(doomed) do
+                assert(not d:poll_status() or d:poll_status().signal == 9, d.err:sub(-3000))
+            end
+            engine = start()
+            run:write(share)
+            process.sleep(math.random())
+            for _, d in ipairs(doomed) do
+                d:signal "KILL"
+                d:wait(5)
+            end
+            active(engine)
+        end
+        finish(run, { engine })
+        local used = one_version_each(run, changes, all)
+        assert.is_true(used > again * #POINTS / 2, used .. " versions judged orders")
+        run:close()
+    end)
+
+    -- The next leader's files are those that ran before. What a leader proposed goes through where that was committed, since
+    -- some task may have switched; then the files of the one that leads go round.
+    for _, case in ipairs { { "proposal-written", false }, { "proposal-read", true }, { "ends-written", true } } do
+        local point, proposed = case[1], case[2]
+        it(("ends with the files of the leader that is, where the one before died at %q"):format(point), function()
+            local run = new("heir", 3000)
+            local before = change(run, 0)
+            local heir = elsewhere(run)
+            local first = run:start({ ANANAS_FAILPOINT = point .. (point == "ends-written" and ":1" or ":2") }, "faults")
+            active(first)
+            run:write(1000)
+            faults.caught_up(run, { first }, 60)
+            local after = change(run, 1)
+            first:signal "HUP"
+            local status = first:wait(30)
+            assert(status and status.signal == 9, first.err)
+            local second = heir()
+            active(second)
+            run:write(500)
+            local changes = proposed and { before, after, before } or { before }
+            assert(process.eventually(40, function()
+                return said(second, after.set .. " takes effect at") >= (proposed and TASKS or 0)
+                    and said(second, before.set .. " takes effect at") == (proposed and TASKS or 0)
+            end), second.err)
+            run:write(500)
+            finish(run, { second })
+            assert.equal(proposed and 1 or 0, said(second, "was proposed before and is not that of this process, which leads"), second.err)
+            assert.equal(proposed and TASKS or 0, said(second, before.set .. " takes effect at"), second.err)
+            one_version_each(run, changes, { first, second })
+            run:close()
+        end)
+    end
 end)
