@@ -126,6 +126,16 @@ static void take_partition(shot_t *s, const char *topic, const watermark_t *w, u
                                   .moved = k->moved};
 }
 
+static void take_levels(shot_t *s, const valve_t *v, const watermark_t *own, snapshot_source_t *out) {
+    out->n_levels = v ? v->n : 0;
+    out->levels = arena_array(&s->arena, snapshot_level_t, out->n_levels);
+    for (uint32_t i = 0; i < out->n_levels; i++)
+        out->levels[i] = (snapshot_level_t){
+            .heard = v->in[i].heard, .idle = v->in[i].idle, .watermark = v->in[i].heard ? v->in[i].wm : ETIME_MIN};
+    if (out->n_levels)
+        out->levels[s->task] = (snapshot_level_t){1, 1, own->idle, own->now};
+}
+
 static void take_source(shot_t *s, const task_t *t, uint32_t i) {
     const watermark_t *w = task_watermark(t, i);
     snapshot_source_t *out = &s->sources[i];
@@ -139,6 +149,7 @@ static void take_source(shot_t *s, const task_t *t, uint32_t i) {
                                .n_parts = w->n};
     for (uint32_t k = 0; k < w->n; k++)
         take_partition(s, task_topics(t)[w->parts[k].topic], w, k, &out->parts[k]);
+    take_levels(s, task_view_everywhere(t, i), w, out);
 }
 
 /* Rules come in topological order: what a rule reads was looked at before it. */
@@ -170,6 +181,8 @@ static void take_rule(shot_t *s, const task_t *t, uint32_t i, size_t *track) {
                              .error_count = error->count,
                              .sources = sources_of(s, rule)};
     task_view_rule(t, i, &out->view);
+    for (uint32_t k = 0; k < rule->n_from; k++)
+        out->view.crosses |= rule->from[k].is_rule && s->rules[rule->from[k].index].view.crosses;
     out->view.verdict = keep(&s->arena, out->view.verdict);
     count_history(k, out->stats.emitted);
     memcpy(out->history, k->history, sizeof k->history);
@@ -236,6 +249,24 @@ static void merge_parts(arena_t *a, snapshot_source_t *into, const snapshot_sour
     into->n_parts += one->n_parts;
 }
 
+/* What is here is known; of the others, what was heard last by any of those. */
+static void merge_levels(arena_t *a, snapshot_source_t *into, const snapshot_source_t *one) {
+    if (!into->n_levels) {
+        into->n_levels = one->n_levels;
+        into->levels = arena_array(a, snapshot_level_t, one->n_levels);
+        if (one->n_levels)
+            memcpy(into->levels, one->levels, one->n_levels * sizeof *one->levels);
+        return;
+    }
+    for (uint32_t i = 0; i < one->n_levels; i++) {
+        snapshot_level_t *known = &into->levels[i];
+        const snapshot_level_t *more = &one->levels[i];
+        int newer = more->heard && (!known->heard || more->watermark > known->watermark);
+        if (more->here || (newer && !known->here))
+            *known = *more;
+    }
+}
+
 /* A source without partitions here says nothing. The least of the partitions that a source waits for holds it back. */
 static void merge_source(arena_t *a, snapshot_source_t *into, const snapshot_source_t *one, int first) {
     if (first)
@@ -245,6 +276,7 @@ static void merge_source(arena_t *a, snapshot_source_t *into, const snapshot_sou
     into->stats.bad += one->stats.bad;
     into->stats.tombstones += one->stats.tombstones;
     into->stats.bytes += one->stats.bytes;
+    merge_levels(a, into, one);
     if (one->n_parts == 0)
         return;
     if (into->n_parts == 0) {
@@ -263,6 +295,15 @@ static void find_holder(snapshot_source_t *s) {
     for (uint32_t i = 0; i < s->n_parts; i++)
         if (!s->parts[i].idle && (s->holder < 0 || s->parts[i].watermark < s->parts[s->holder].watermark))
             s->holder = (int)i;
+    s->elsewhere = -1;
+    etime_t least = s->holder < 0 ? ETIME_MAX : s->parts[s->holder].watermark;
+    for (uint32_t i = 0; i < s->n_levels; i++) {
+        const snapshot_level_t *l = &s->levels[i];
+        if (l->here || l->idle || l->watermark >= least)
+            continue;
+        s->elsewhere = (int)i;
+        least = l->watermark;
+    }
 }
 
 static void add_stats(rule_stats_t *into, const rule_stats_t *one) {
@@ -293,6 +334,7 @@ static void add_view(arena_t *a, rule_view_t *into, const rule_view_t *one) {
     into->state_entries += one->state_entries;
     into->next = into->next < one->next ? into->next : one->next;
     into->next_end = into->next_end < one->next_end ? into->next_end : one->next_end;
+    into->crosses |= one->crosses;
     join_times(&into->watermark, &into->idle, one->watermark, one->idle);
 }
 

@@ -19,9 +19,11 @@ const char *const snapshot_verdicts[SNAPSHOT_VERDICTS] = {"unchanged", "added", 
                                                           "handover",  "rebuilt", "reset"};
 
 typedef struct held_track { /* of one source: who holds its watermark back */
-    char *topic;            /* NULL: nobody */
+    char *topic;            /* NULL: no partition of this process */
     int32_t partition;
-    wall_t since;
+    int task; /* of another process; -1: none */
+    etime_t watermark;
+    wall_t since, heard;
 } held_track_t;
 
 typedef struct watched { /* one task */
@@ -103,13 +105,18 @@ static const char *keep_masked(const publisher_t *p, snapshot_t *s, const char *
 }
 
 static void hold_since(held_track_t *held, snapshot_source_t *s, wall_t now) {
-    const snapshot_partition_t *p = s->holder < 0 ? NULL : &s->parts[s->holder];
+    const snapshot_partition_t *p = s->holder < 0 || s->elsewhere >= 0 ? NULL : &s->parts[s->holder];
+    etime_t level = s->elsewhere >= 0 ? s->levels[s->elsewhere].watermark : ETIME_MIN;
     int same = p ? held->topic && held->partition == p->partition && strcmp(held->topic, p->topic) == 0 : !held->topic;
-    if (!same || !held->since.ms) {
+    if (!same || held->task != s->elsewhere || !held->since.ms) {
         mem_free(held->topic);
-        *held = (held_track_t){p ? mem_strdup(p->topic) : NULL, p ? p->partition : -1, now};
+        *held = (held_track_t){p ? mem_strdup(p->topic) : NULL, p ? p->partition : -1, s->elsewhere, level, now, now};
     }
+    if (held->watermark != level)
+        held->heard = now;
+    held->watermark = level;
     s->held_since = held->since;
+    s->heard_at = held->heard;
 }
 
 static void take_tasks(publisher_t *p, snapshot_t *s) {

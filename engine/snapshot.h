@@ -40,6 +40,12 @@ typedef struct snapshot_partition {
     wall_t moved;                /* its event time last rose, or this process began */
 } snapshot_partition_t;
 
+typedef struct snapshot_level { /* of a source, at one of several tasks */
+    int here;                   /* 1: this process has the task, and looked at it */
+    int heard, idle;            /* heard 0: nothing is known of it yet */
+    etime_t watermark;          /* of another's: as it last said */
+} snapshot_level_t;
+
 typedef struct snapshot_source {
     const char *name;
     source_stats_t stats;
@@ -47,7 +53,11 @@ typedef struct snapshot_source {
     int idle;
     int explicit_only; /* watermark = "none" */
     int holder;        /* index of the partition that holds it back, -1: none */
+    int elsewhere; /* task that is not here and holds it back further, for rules whose rows are of all tasks; -1: none */
     wall_t held_since; /* that one does so since */
+    wall_t heard_at;   /* elsewhere: when it last said that it has come further */
+    snapshot_level_t *levels;
+    uint32_t n_levels; /* tasks; 0: there is only one */
     snapshot_partition_t *parts;
     uint32_t n_parts;
 } snapshot_source_t;

@@ -65,19 +65,40 @@ static void write_partition(const snapshot_partition_t *p, int holds, buf_t *b) 
     close_with(b, '}');
 }
 
+/* A partition that is read here, or a task of another process: which partition it is, only that one knows. */
 static void write_holder(const snapshot_source_t *s, buf_t *b) {
-    if (s->holder < 0) {
+    int other = s->elsewhere >= 0;
+    if (s->holder < 0 && !other) {
         buf_add_str(b, "\"held_back_by\":null,");
         return;
     }
-    const snapshot_partition_t *p = &s->parts[s->holder];
+    const snapshot_partition_t *p = other ? NULL : &s->parts[s->holder];
     buf_add_str(b, "\"held_back_by\":{");
-    text_member(b, "topic", p->topic);
-    offset_member(b, "partition", p->partition);
+    text_member(b, "topic", other ? NULL : p->topic);
+    offset_member(b, "partition", other ? -1 : p->partition);
+    offset_member(b, "task", other ? s->elsewhere : p->task);
     time_member(b, "since", s->held_since.ms);
-    time_member(b, "watermark", p->watermark);
-    time_member(b, "last_advance", p->moved.ms);
+    time_member(b, "watermark", other ? s->levels[s->elsewhere].watermark : p->watermark);
+    time_member(b, "last_advance", other ? s->heard_at.ms : p->moved.ms);
     close_with(b, '}');
+    buf_add_char(b, ',');
+}
+
+/* Where there are several tasks: how far each has come with it. */
+static void write_levels(const snapshot_source_t *s, buf_t *b) {
+    buf_add_str(b, "\"tasks\":[");
+    for (uint32_t i = 0; i < s->n_levels; i++) {
+        const snapshot_level_t *l = &s->levels[i];
+        buf_add_char(b, '{');
+        count_member(b, "task", i);
+        flag_member(b, "here", l->here);
+        flag_member(b, "known", l->heard);
+        time_member(b, "watermark", l->watermark);
+        flag_member(b, "idle", l->idle);
+        close_with(b, '}');
+        buf_add_char(b, ',');
+    }
+    close_with(b, ']');
     buf_add_char(b, ',');
 }
 
@@ -90,9 +111,10 @@ static void write_source(const snapshot_source_t *s, buf_t *b) {
     time_member(b, "watermark", s->watermark);
     flag_member(b, "idle", s->idle);
     write_holder(s, b);
+    write_levels(s, b);
     buf_add_str(b, "\"partitions\":[");
     for (uint32_t i = 0; i < s->n_parts; i++) {
-        write_partition(&s->parts[i], s->holder == (int)i, b);
+        write_partition(&s->parts[i], s->elsewhere < 0 && s->holder == (int)i, b);
         buf_add_char(b, ',');
     }
     close_with(b, ']');
@@ -110,7 +132,7 @@ static void say_source(const snapshot_t *s, const snapshot_source_t *src, buf_t 
     }
     if (src->holder < 0) {
         buf_printf(text,
-                   src->n_parts
+                   src->n_parts || src->n_levels
                        ? "source %s, of which every partition is idle; its event time goes on with the wall clock"
                        : "the first record of source %s",
                    src->name);
@@ -128,7 +150,47 @@ static void say_source(const snapshot_t *s, const snapshot_source_t *src, buf_t 
                (double)(s->at.ms - p->moved.ms) / 1000.0, src->name, (double)(s->at.ms - src->held_since.ms) / 1000.0);
 }
 
-/* Sources that have not come as far as what is next, each with the partition that holds it back. */
+static int is_restored_here(const snapshot_t *s, int task) {
+    for (uint32_t i = 0; i < s->n_tasks; i++)
+        if (s->tasks[i].task == task)
+            return 1;
+    return 0;
+}
+
+static void say_elsewhere(const snapshot_t *s, const snapshot_source_t *src, buf_t *text) {
+    int task = src->elsewhere;
+    const snapshot_level_t *l = &src->levels[task];
+    buf_printf(text, "task %d, which %s: ", task,
+               is_restored_here(s, task) ? "is being restored here"
+                                         : "another process has (its /rules says which partition)");
+    if (l->heard && l->watermark != ETIME_MIN) {
+        buf_printf(text, "its watermark of source %s, over partitions %d, %lld, ..., is at ", src->name, task,
+                   (long long)task + src->n_levels);
+        say_time(text, l->watermark);
+    } else {
+        buf_printf(text, "%s of source %s", l->heard ? "it has no event time yet" : "it has not said anything yet",
+                   src->name);
+    }
+    buf_printf(text, "; nothing newer from it for %.1f s, and it holds back source %s for %.1f s",
+               (double)(s->at.ms - src->heard_at.ms) / 1000.0, src->name,
+               (double)(s->at.ms - src->held_since.ms) / 1000.0);
+}
+
+/* How far a source has come for a rule: at the tasks that are here, or at all: the least of those that are not idle. */
+static etime_t come_to(const snapshot_source_t *src, const snapshot_rule_t *r) {
+    etime_t least = ETIME_MAX, most = ETIME_MIN;
+    if (!r->view.crosses || !src->n_levels)
+        return src->watermark;
+    for (uint32_t i = 0; i < src->n_levels; i++) {
+        etime_t wm = src->levels[i].watermark;
+        most = wm > most ? wm : most;
+        if (!src->levels[i].idle && wm < least)
+            least = wm;
+    }
+    return least == ETIME_MAX ? most : least;
+}
+
+/* Sources that have not come as far as what is next, each with the partition or the task that holds it back. */
 static void write_waits(const snapshot_t *s, const snapshot_rule_t *r, buf_t *b) {
     etime_t next = r->view.next;
     int any = 0;
@@ -148,14 +210,18 @@ static void write_waits(const snapshot_t *s, const snapshot_rule_t *r, buf_t *b)
     say_time(&text, next);
     buf_add_str(&text, " and waits for ");
     for (uint32_t i = 0; i < s->n_sources; i++) {
-        if (!r->sources[i] || s->sources[i].watermark >= next)
+        const snapshot_source_t *src = &s->sources[i];
+        if (!r->sources[i] || come_to(src, r) >= next)
             continue;
         if (any++)
             buf_add_str(&text, "; and for ");
-        say_source(s, &s->sources[i], &text);
+        if (r->view.crosses && src->elsewhere >= 0 && !src->explicit_only)
+            say_elsewhere(s, src, &text);
+        else
+            say_source(s, src, &text);
     }
     if (!any)
-        buf_add_str(&text, "the next step");
+        buf_add_str(&text, r->view.crosses ? "what the other tasks say with their next commit" : "the next step");
     text_member(b, "waits_for", buf_cstr(&text));
     buf_fini(&text);
 }

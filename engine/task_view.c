@@ -2,8 +2,14 @@
 
 #include "task_parts.h"
 
-/* The least of its inputs: what the rule's own operator has been told. */
+/* What the rule's own operator has been told: of all tasks, or the least of its inputs. */
 static void view_watermark(const task_t *t, const rule_t *rule, rule_view_t *out) {
+    exchange_t *x = t->pipelines[rule->index].exchange;
+    if (x) {
+        out->watermark = exchange_valve(x)->now;
+        out->idle = exchange_valve(x)->idle;
+        return;
+    }
     out->watermark = ETIME_MAX;
     out->idle = 1;
     for (uint32_t i = 0; i < rule->n_from; i++) {
@@ -62,6 +68,7 @@ static void view_state(const task_t *t, const char *rule, rule_view_t *out) {
 void task_view_rule(const task_t *t, uint32_t rule, rule_view_t *out) {
     const pipeline_t *p = &t->pipelines[rule];
     *out = (rule_view_t){.verdict = t->verdicts[rule], .next = ETIME_MAX, .next_end = ETIME_MAX};
+    out->crosses = p->exchange != NULL;
     view_watermark(t, p->rule, out);
     view_operator(p, out);
     view_state(t, p->rule->name, out);
@@ -73,6 +80,10 @@ uint64_t task_view_state_entries(const task_t *t) { return store_count(t->store)
 
 const exchange_stats_t *task_view_exchange(const task_t *t, uint32_t rule) {
     return t->pipelines[rule].exchange ? exchange_stats(t->pipelines[rule].exchange) : NULL;
+}
+
+const valve_t *task_view_everywhere(const task_t *t, uint32_t source) {
+    return t->dispatch ? &t->sources[source].everywhere : NULL;
 }
 
 const dispatch_stats_t *task_view_dispatch(const task_t *t) { return t->dispatch ? dispatch_stats(t->dispatch) : NULL; }

@@ -20,6 +20,7 @@ typedef struct rule_view {
     etime_t next_end;  /* end of the window that fires then; ETIME_MAX: it is no window */
     etime_t watermark; /* of its input; ETIME_MIN: none yet */
     int idle;          /* all of its input is */
+    int crosses;       /* 1: its rows come from all tasks, so that others may hold it back */
 } rule_view_t;
 
 void task_view_rule(const task_t *t, uint32_t rule, rule_view_t *out);
@@ -29,4 +30,6 @@ uint64_t task_view_state_entries(const task_t *t);
 /* What the task has sent to others: of a rule (NULL: it has no exchange), and all of it (NULL: it is the only task). */
 const exchange_stats_t *task_view_exchange(const task_t *t, uint32_t rule);
 const dispatch_stats_t *task_view_dispatch(const task_t *t);
+/* How far each task has come with a source, as this one knows; NULL: it is the only task. */
+const valve_t *task_view_everywhere(const task_t *t, uint32_t source);
 #endif

@@ -1,7 +1,8 @@
 local ffi = require "ffi"
 local engine = require "tests.support.engine"
 local topology = require "tests.support.topology"
-local lib = engine.use("snapshot", "observer")
+local replay = require "tests.support.replay"
+local lib = engine.use("snapshot", "observer", "snapshot_json")
 
 local CONFIG = [[
 source "s" { topic = "in", event_time = "ts", watermark = "0s" }
@@ -69,5 +70,100 @@ describe("a snapshot", function()
             assert.same({ first = 3 + 4, before = 4 }, emitted)
         end)
         other:close()
+    end)
+end)
+
+-- Three tasks of which the publisher's process has some, as another process has the rest.
+describe("what a rule waits for, where several tasks share the work", function()
+    local WINDOWS = [[
+rule "by_key" { from = "s", window = tumble "1s", group_by = { "k" }, aggregate = { n = count() }, to = "out" }
+]]
+    local t, p, o, offsets
+
+    local function open()
+        t = topology.open { config = CONFIG, rules = WINDOWS, n = 3 }
+        p = lib.publisher_new(t.config, t.log)
+        o = lib.publisher_observer(p)
+        offsets = {}
+        t:partitions("in", 6)
+    end
+    local function close()
+        lib.publisher_free(p)
+        t:close()
+    end
+
+    before_each(function()
+        open()
+        t:begin()
+        t:settle()
+    end)
+    after_each(close)
+
+    local function record(partition, ts)
+        local k = t.tasks[partition % 3]
+        offsets[partition] = (offsets[partition] or 0) + 1
+        t:step(k, { { "record", "in", partition, offsets[partition], { value = ('{"k":"a","ts":%d}'):format(ts) } } })
+    end
+
+    -- /rules of a process that has these tasks, and of the others only what they told.
+    local function shown(here)
+        t:settle()
+        for _, task in ipairs(here) do o.turned(o, task, t.tasks[task].task) end
+        o.tick(o, #here)
+        o.reloaded(o, 0, nil, 1, "now")   -- puts out what is
+        local s, b = lib.snapshot_take(p), engine.buf()
+        lib.snapshot_json_write(s, b)
+        lib.snapshot_drop(p, s)
+        local all, rules = replay.decode(engine.bytes(b)), {}
+        for _, rule in ipairs(all.rules) do rules[rule.name] = rule.waits_for end
+        return rules, all.sources[1]
+    end
+
+    it("is the task of another process that has not come as far, with its partitions and event time", function()
+        for partition = 0, 5 do record(partition, partition % 3 == 2 and 100 or 5000) end
+        local rules, source = shown { 0, 1 }
+        assert.truthy(rules.by_key:find "waits for task 2, which another process has", rules.by_key)
+        assert.truthy(rules.by_key:find("partitions 2, 5, ..., is at 1970-01-01T00:00:00.100Z", 1, true), rules.by_key)
+        assert.equal(2, source.held_back_by.task)
+        assert.equal(100, source.held_back_by.watermark)
+        for _, part in ipairs(source.partitions) do assert.is_false(part.holds_back) end
+        assert.same({ true, true, false }, { source.tasks[1].here, source.tasks[2].here, source.tasks[3].here })
+        assert.equal(100, source.tasks[3].watermark)
+    end)
+
+    it("is the partition, where a task of this process has it", function()
+        for partition = 0, 5 do record(partition, partition == 2 and 100 or 5000) end
+        local rules, source = shown { 0, 1, 2 }
+        assert.truthy(rules.by_key:find("waits for in/2, whose watermark is at 1970-01-01T00:00:00.100Z", 1, true), rules.by_key)
+        assert.equal(2, source.held_back_by.partition)
+        assert.equal(2, source.held_back_by.task)
+    end)
+
+    it("is not a task whose partitions are idle, nor one that has come further than ours", function()
+        for partition = 0, 5 do record(partition, partition == 0 and 100 or 5000) end
+        assert.truthy(shown { 0, 1 }.by_key:find("waits for in/0,", 1, true))
+        record(0, 5000)
+        t:step(t.tasks[2], { { "idle", "in", 2 }, { "idle", "in", 5 } })
+        local rules = shown { 0, 1 }
+        assert.is_nil(tostring(rules.by_key):find "task 2")
+    end)
+
+    it("is a task of which nothing was heard yet", function()
+        close()
+        open()
+        for i = 0, 1 do
+            t:step(t.tasks[i], { { "partition", "in", i } })
+            record(i, 1000)
+            t:commit(t.tasks[i])
+        end
+        local own = t.tasks[2]
+        t.tasks[2] = nil
+        t.n = 2
+        local rules, source = shown { 0, 1 }
+        t.n, t.tasks[2] = 3, own
+        assert.equal(2, source.held_back_by.task)
+        assert.is_false(source.tasks[3].known)
+        assert.is_nil(rules.by_key:find "in/%d")
+        assert.truthy(rules.by_key:find "task 2, which another process has .*it has not said anything yet")
     end)
 end)
