@@ -1,5 +1,7 @@
--- Several tasks in one process, on a real broker, as HTTP shows them: each of them, their sums, and a reload of all.
+-- Several tasks in one process, on a real broker, as HTTP shows them: each of them, their sums, and a reload of all; and in two
+-- processes: what a window waits for, wherever that is.
 
+local client = require "tests.support.kafka_client"
 local http_client = require "tests.support.http_client"
 local kafka = require "tests.support.kafka" -- luacheck: ignore
 local net = require "tests.support.net"
@@ -64,5 +66,52 @@ describe("several tasks in one process", function()
             assert.not_equal(before, after.version)
             for _, task in ipairs(after.tasks) do assert.equal(after.version, task.version) end
         end
+    end)
+end)
+
+describe("two tasks in two processes", function()
+    it("say what a window waits for: the partition where it is read, its task elsewhere", function()
+        local run = pizza_run.new { name = "par-waits", orders = 300, tidy = true, partitions = 2, portions = true,
+            settings = "parallelism (2)\n" }
+        run:rules('\nrule "names" { from = "pizzas", window = tumble "5s", group_by = { "name" }, aggregate = { n = count() } }\n')
+        local config, ports, engines = replay.read(run.folder .. "/ananas.lua"), net.free_ports(2), {}
+        for i = 1, 2 do
+            local path = ("%s/process%d.lua"):format(run.folder, i)
+            replay.write(path, ('%s\nhttp "127.0.0.1:%d"\n'):format(config, ports[i]))
+            engines[i] = process.spawn { replay.binary, "run", "-c", path, cwd = run.folder }
+        end
+        local function rules(i) return replay.decode(get(ports[i], "/rules").body) end
+        local function names(i)
+            for _, rule in ipairs(rules(i).rules) do
+                if rule.name == "names" then return tostring(rule.waits_for) end
+            end
+        end
+        assert(process.eventually(60, function()
+            for i = 1, 2 do
+                engines[i]:pump(0)
+                if not net.is_open(ports[i]) or get(ports[i], "/readyz").status ~= 200 or #rules(i).tasks ~= 1 then return false end
+            end
+            return true
+        end, 0.2), engines[1].err .. engines[2].err)
+        local task = rules(1).tasks[1].task
+        assert.equal(1 - task, rules(2).tasks[1].task)
+        local producer = client.producer(run.broker.bootstrap, {})   -- what the first one reads; nothing for the second
+        for i = 1, 300 do
+            if run.list[i].partition == task then producer:send(run.list[i]) end
+        end
+        producer:flush()
+        producer:close()
+        local said = {}
+        assert(process.eventually(30, function()
+            said = { names(1), names(2) }
+            return said[1]:find("task " .. 1 - task .. ", which another process has", 1, true)
+                and said[2]:find(("waits for %s/%d, which gave no record yet"):format(run.topic, 1 - task), 1, true)
+        end, 0.2), table.concat(said, "\n"))
+        for _, engine in ipairs(engines) do
+            engine:signal "TERM"
+            local status = engine:wait(30)
+            assert(status and status.code == 0, engine.err)
+        end
+        run:close()
     end)
 end)
