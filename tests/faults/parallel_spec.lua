@@ -270,6 +270,35 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         run:close()
     end)
 
+    if long then it("keeps on while a process joins, leaves or dies every few seconds for two minutes, and the rules change in between", function()
+        local run = new("crowd", 60000)
+        local changes, engines, all = { change(run, 0) }, {}, {}
+        local function join()
+            engines[#engines + 1] = run:start()
+            all[#all + 1] = engines[#engines]
+        end
+        join()
+        local began, rounds = process.now(), 0
+        while process.now() - began < 120 do
+            rounds = rounds + 1
+            run:write(math.floor(#run.list / 80))
+            if rounds % 5 == 0 then changes[#changes + 1] = change(run, #changes) end
+            if #engines == 0 or #engines < 3 and math.random() < 0.6 then
+                join()
+            else
+                local gone = table.remove(engines, math.random(#engines))
+                gone:signal(math.random() < 0.5 and "KILL" or "TERM")
+                assert(gone:wait(20), "does not end\n" .. gone.err:sub(-3000))
+            end
+            process.sleep(0.5 + math.random() * 2.5)
+            for _, engine in ipairs(engines) do engine:pump(0) end
+        end
+        if #engines == 0 then join() end
+        finish(run, engines)
+        one_version_each(run, changes, all)
+        run:close()
+    end) end
+
     local POINTS = long and { "proposal-written", "proposal-read", "drained-written", "ends-written", "switch-due", "switched" }
         or { "proposal-read", "ends-written", "switched" }
 
@@ -277,7 +306,8 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         local run, again = new("inside", long and 40000 or 5000), long and 3 or 1
         local changes, all = { change(run, 0) }, {}
         local function start(point)
-            all[#all + 1] = run:start(point and { ANANAS_FAILPOINT = point .. ":" .. math.random(long and TASKS or 2) }, point and "faults")
+            local times = point == "proposal-written" and 1 or math.random(2)   -- only the leader gets there
+            all[#all + 1] = run:start(point and { ANANAS_FAILPOINT = point .. ":" .. times }, point and "faults")
             return all[#all]
         end
         local engine = start()
