@@ -144,11 +144,11 @@ local function one_version_each(run, changes, all)
     return n
 end
 
--- A process of the group in a folder of its own, with the rules as they are now and perhaps more.
-local function elsewhere(run, more)
+-- A process of the group in a folder of its own, with the rules as they are now and perhaps more; kafka: properties of its own.
+local function elsewhere(run, more, kafka_more)
     local folder = run.folder .. "/other"
     assert(os.execute(("mkdir -p %s/rules"):format(replay.quote(folder))) == 0)
-    replay.write(folder .. "/ananas.lua", replay.read(run.folder .. "/ananas.lua"))
+    replay.write(folder .. "/ananas.lua", (replay.read(run.folder .. "/ananas.lua"):gsub("kafka {", "%0" .. (kafka_more or ""), 1)))
     replay.write(folder .. "/rules/pizza.lua", replay.read(run.folder .. "/rules/pizza.lua") .. (more or ""))
     return function() return process.spawn { replay.binary, "run", "-c", folder .. "/ananas.lua", cwd = folder } end
 end
@@ -355,7 +355,7 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         it(("ends with the files of the leader that is, where the one before died at %q"):format(point), function()
             local run = new("heir", 3000)
             local before = change(run, 0)
-            local heir = elsewhere(run)
+            local heir = elsewhere(run, nil, [[ ["fetch.min.bytes"] = "1000000", ["fetch.wait.max.ms"] = "400", ]])   -- it leads before it hears
             local first = run:start({ ANANAS_FAILPOINT = point .. (point == "ends-written" and ":1" or ":2") }, "faults")
             active(first)
             run:write(1000)
