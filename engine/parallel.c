@@ -95,8 +95,10 @@ static int say(active_t *a, error_t *e) {
     int last = rollout_says_ends(p->rollout);
     rollout_say(p->rollout, ends, n, &frame);
     int rc = send_all(a, buf_slice(&frame), e);
-    if (rc == 0)
-        rc = last ? FAILPOINT("ends-written", e) : FAILPOINT("drained-written", e);
+    if (rc == 0 && last)
+        rc = FAILPOINT("ends-written", e);
+    if (rc == 0 && !last)
+        rc = FAILPOINT("drained-written", e);
     buf_fini(&frame);
     mem_free(ends);
     return rc;
