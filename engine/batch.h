@@ -10,6 +10,7 @@
 #include "cell.h"
 
 #define EXPLAIN_COLUMN "_explain" /* provenance, see op.h */
+#define FROM_COLUMN "_from"       /* the input a row came from, where a function asks for it; never goes on */
 /* Between the names of a column that is a member of nested objects; no byte of UTF-8, so no member's name has it. Such a
  * column is null where any of the names on the way is missing or no object; scripts/uses.lua says which there are. */
 #define BATCH_DOWN '\xff'
@@ -49,6 +50,7 @@ static inline const cell_t *batch_cell(const batch_t *b, uint32_t col, uint32_t 
     return &b->columns[col].cells[b->columns[col].map[row]];
 }
 int batch_column(const batch_t *b, const char *name); /* index, or -1 */
+int batch_is_fact(const char *name);                  /* a column about the row, which is not written with it */
 /* The cell of a name that may be no column: looked up in the record of an open batch, else null. */
 cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row);
 /* The rows with pass[i] != 0, in order, as a new batch in the arena. */

@@ -125,19 +125,16 @@ static void write_emitted(buf_t *b, step_t *s, const rule_t *rule, const batch_t
     buf_add_char(b, '}');
 }
 
-/* The row as it came, with what was added behind. */
+/* The row as it came, with what was added behind: of its columns beside the record those that the input is made of, and
+ * not what else was decoded because some rule looks at it. */
 static void write_passed(buf_t *b, step_t *s, const rule_t *rule, const batch_t *in, const emission_t *e) {
-    names_t extras = {arena_array(s->arena, char *, in->n_columns), 0};
-    slice_t record = batch_origin(in, e->row)->value;
-    for (uint32_t i = 0; in->open && i < in->n_columns; i++)
-        if (strcmp(in->names[i], EXPLAIN_COLUMN) != 0 && !(record.s && has_member(record, slice_of(in->names[i]))))
-            memcpy(&extras.at[extras.n++], &in->names[i], sizeof in->names[i]);
+    const names_t *extras = step_extras(s);
     if (e->json.len == 0) {
-        select_write_row(s, &extras, rule->time_format, in, e->row, b);
+        select_write_row(s, extras, rule->time_format, in, e->row, b);
         return;
     }
     buf_t row = {0};
-    select_write_row(s, &extras, rule->time_format, in, e->row, &row);
+    select_write_row(s, extras, rule->time_format, in, e->row, &row);
     buf_add_char(b, '{');
     copy_members(b, buf_slice(&row), e->json);
     copy_members(b, e->json, (slice_t){0});

@@ -20,6 +20,7 @@ struct input {
     ZSTD_DStream *zstd;
     buf_t packed; /* compressed bytes not yet taken */
     size_t packed_at;
+    int inside;            /* a gzip member or zstd frame has begun and not ended */
     buf_t text;            /* lines; [0, taken) were given out */
     size_t taken, scanned; /* no newline in [taken, scanned) */
     int borrowed;          /* lines were given out since the last release */
@@ -116,6 +117,7 @@ static int broken(input_t *in, error_t *e, const char *why) {
 }
 
 static int inflate_more(input_t *in, error_t *e) {
+    size_t before = in->packed_at;
     in->gz.next_in = (Bytef *)in->packed.s + in->packed_at;
     in->gz.avail_in = (uInt)(in->packed.len - in->packed_at);
     in->gz.next_out = (Bytef *)in->text.s + in->text.len;
@@ -123,6 +125,8 @@ static int inflate_more(input_t *in, error_t *e) {
     int rc = inflate(&in->gz, Z_NO_FLUSH);
     in->packed_at = in->packed.len - in->gz.avail_in;
     in->text.len += INPUT_BLOCK - in->gz.avail_out;
+    if (in->packed_at > before)
+        in->inside = rc != Z_STREAM_END;
     if (rc == Z_STREAM_END) /* several members may follow one another */
         rc = inflateReset(&in->gz);
     return rc == Z_OK || rc == Z_BUF_ERROR ? 0 : broken(in, e, in->gz.msg ? in->gz.msg : "damaged gzip data");
@@ -132,6 +136,8 @@ static int unzstd_more(input_t *in, error_t *e) {
     ZSTD_inBuffer from = {in->packed.s, in->packed.len, in->packed_at};
     ZSTD_outBuffer to = {in->text.s, in->text.len + INPUT_BLOCK, in->text.len};
     size_t rc = ZSTD_decompressStream(in->zstd, &to, &from);
+    if (from.pos > in->packed_at || rc == 0)
+        in->inside = rc != 0;
     in->packed_at = from.pos;
     in->text.len = to.pos;
     return ZSTD_isError(rc) ? broken(in, e, ZSTD_getErrorName(rc)) : 0;
@@ -161,9 +167,10 @@ static int give(input_t *in, size_t end, size_t next, slice_t *line) {
     *line = (slice_t){in->text.s + in->taken, end - in->taken};
     if (line->len && line->s[line->len - 1] == '\r')
         line->len--;
+    if (in->lines++ == 0 && line->len >= 3 && memcmp(line->s, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
+        *line = (slice_t){line->s + 3, line->len - 3};
     in->taken = in->scanned = next;
     in->borrowed = 1;
-    in->lines++;
     return 1;
 }
 
@@ -179,6 +186,8 @@ int input_line(input_t *in, slice_t *line, int wait, int *end, error_t *e) {
         }
         in->scanned = in->text.len;
         if (in->at_end && in->packed_at == in->packed.len) {
+            if (in->inside) /* half a line more would be no record, and the rest is missing */
+                return broken(in, e, "it ends in the middle of its compressed data");
             if (in->taken < in->text.len)
                 return give(in, in->text.len, in->text.len, line);
             *end = 1;

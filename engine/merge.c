@@ -175,10 +175,11 @@ batch_t *merge_name(arena_t *a, const batch_t *in, const char *name) {
     const char **names = arena_array(a, const char *, in->n_columns + 1);
     memcpy(columns, in->columns, in->n_columns * sizeof *columns);
     memcpy(names, in->names, in->n_columns * sizeof *names);
-    columns[in->n_columns] = (column_t){cell, zero};
-    names[in->n_columns] = FROM_COLUMN;
+    int earlier = batch_column(in, FROM_COLUMN); /* the input of the rule that gave these rows, which asked, too */
+    uint32_t at = earlier >= 0 ? (uint32_t)earlier : out->n_columns++;
+    columns[at] = (column_t){cell, zero};
+    names[at] = FROM_COLUMN;
     out->columns = columns;
     out->names = names;
-    out->n_columns++;
     return out;
 }

@@ -13,7 +13,6 @@ typedef struct merge_input {
     const stream_t *stream;
     const names_t *extras;
 } merge_input_t;
-#define FROM_COLUMN "_from"
 
 /* Moves the valve; everything in *out lives in the step's arena. n may be 1. */
 void merge_streams(step_t *s, const merge_input_t *in, uint32_t n, valve_t *valve, stream_t *out);

@@ -38,6 +38,8 @@ void step_fault(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute
 void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* A row that is too late: counted, and written to the rule's late_to when there is one. */
 void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick);
+/* The columns that stand beside the records of the rule's input rows and are written with them, see select.h. */
+const names_t *step_extras(const step_t *s);
 
 /* A question of the rule overran its budget, at a row or watermark of that tick. What came of earlier ticks stands, as if
  * the step had ended before it; the operator gives up the rest. The script is made anew, so that it can be asked again. */

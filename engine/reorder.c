@@ -296,7 +296,7 @@ static batch_t *release(const passage_t *p, uint32_t n) {
 }
 
 void reorder_run(reorder_t *r, step_t *s, const rule_t *rule, const stream_t *in, stream_t *out) {
-    passage_t p = {.r = r, .s = s, .rule = rule, .in = in, .from = batch_column(in->batch, "_from")};
+    passage_t p = {.r = r, .s = s, .rule = rule, .in = in, .from = batch_column(in->batch, FROM_COLUMN)};
     mem_grow(&p.turns, &p.cap, (size_t)in->batch->n + 1, sizeof *p.turns);
     take_fresh(&p);
     take_stored(&p);

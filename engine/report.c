@@ -93,6 +93,11 @@ void step_limit(step_t *s, const rule_t *rule, const char *fmt, ...) {
     va_end(ap);
 }
 
+const names_t *step_extras(const step_t *s) {
+    const report_t *r = s->task;
+    return &r->extras[s->rule_index];
+}
+
 void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row, uint32_t tick) {
     s->stats->late++;
     if (!rule->late_to || rule->mode == MODE_SHADOW)
@@ -100,7 +105,7 @@ void step_late(step_t *s, const rule_t *rule, const batch_t *rows, uint32_t row,
     report_t *r = s->task;
     const origin_t *o = batch_origin(rows, row);
     buf_t text = {0};
-    select_write_row(s, &r->extras[s->rule_index], rule->time_format, rows, row, &text);
+    select_write_row(s, step_extras(s), rule->time_format, rows, row, &text);
     header_t *h = arena_array(s->arena, header_t, 3);
     h[0] = (header_t){"ananas-rule", slice_of(rule->name)};
     h[1] = (header_t){"ananas-rule-version", slice_of(rule->version)};

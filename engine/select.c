@@ -256,10 +256,28 @@ static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, me
     return n;
 }
 
+/* A row that was made into a record (merge.c) has its times there as numbers; which they are, its columns know. */
+static const cell_t *time_beside(const batch_t *b, uint32_t row, const member_t *m) {
+    for (uint32_t c = 0; c < b->n_columns; c++) {
+        const cell_t *cell = batch_cell(b, c, row);
+        if (cell->flags & CELL_TIME && slice_eq(slice_of(b->names[c]), m->key))
+            return cell;
+    }
+    return NULL;
+}
+
+static int has_times(const batch_t *b, uint32_t row) {
+    for (uint32_t c = 0; c < b->n_columns; c++)
+        if (batch_cell(b, c, row)->flags & CELL_TIME)
+            return 1;
+    return 0;
+}
+
 static void write_open_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row,
                            buf_t *out) {
     member_t *m = NULL;
     uint32_t n = members_of(s->arena, batch_origin(b, row)->value, extras, &m);
+    int times = has_times(b, row);
     char between = '{';
     for (uint32_t i = 0; i < n; i++) {
         if (m[i].hidden)
@@ -268,7 +286,11 @@ static void write_open_row(step_t *s, const names_t *extras, time_format_t forma
         buf_add_char(out, '"');
         buf_add_slice(out, m[i].key);
         buf_add(out, "\":", 2);
-        buf_add_slice(out, m[i].value);
+        const cell_t *time = times ? time_beside(b, row, &m[i]) : NULL;
+        if (time)
+            cell_write(out, time, format);
+        else
+            buf_add_slice(out, m[i].value);
         between = ',';
     }
     for (uint32_t k = 0; k < extras->n; k++) {
@@ -294,7 +316,7 @@ void select_write_row(step_t *s, const names_t *extras, time_format_t format, co
     }
     char between = '{';
     for (uint32_t c = 0; c < b->n_columns; c++) {
-        if (strcmp(b->names[c], EXPLAIN_COLUMN) == 0)
+        if (batch_is_fact(b->names[c]))
             continue;
         buf_add_char(out, between);
         json_write_string(out, b->names[c], strlen(b->names[c]));

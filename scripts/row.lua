@@ -176,7 +176,7 @@ local function open_columns(layout, paths)
     end
     local out = {}
     for name in pairs(columns) do
-        if not name:find(DOWN, 1, true) then out[name] = number(name) end
+        if name ~= "_from" and not name:find(DOWN, 1, true) then out[name] = number(name) end
     end
     return out
 end
@@ -292,7 +292,8 @@ function row.move(r, i, label)
     return r
 end
 
--- All columns of a row as a plain table (of an open batch: all members of its record, too).
+-- All columns of a row as a plain table (of an open batch: all members of its record, too). The facts of a row that are
+-- asked for by name, `_time` and `_from`, are none.
 function row.table(r)
     local out = {}
     local b, i = r["\255b"], r["\255i"]
@@ -303,7 +304,7 @@ function row.table(r)
         end
     end
     for name, number in pairs(layouts[r["\255layout"]]) do
-        if not name:find(DOWN, 1, true) then out[name] = read(b, i, band(number, OPENED - 1)) end
+        if name ~= "_from" and not name:find(DOWN, 1, true) then out[name] = read(b, i, band(number, OPENED - 1)) end
     end
     return out
 end

@@ -320,6 +320,11 @@ describe("a line of input that is no envelope", function()
         assert.equal(0, ran.stats.bad_records)
     end)
 
+    it("(the first, behind a byte order mark) is read", function()
+        local ran = replay.ok { rules = rules, input = '\239\187\191{"topic":"s","payload":{"ts":1,"id":5}}\n' }
+        assert.same({ '{"id":5}' }, ran:payloads "out")
+    end)
+
     it("(the last, without a newline) counts", function()
         local ran = replay.ok { config = config, rules = rules, args = { "--raw", "s" }, input = good[1] .. "\n" .. good[2] }
         assert.same({ '{"id":1}', '{"id":3}' }, ran:payloads "out")
@@ -450,6 +455,29 @@ describe("replay refuses", function()
         local ran = replay.run { command = "replay", args = { "-c", "nowhere.lua" } }
         assert.equal(1, ran.status)
         assert.truthy(ran.stderr:find "nowhere%.lua", ran.stderr)
+    end)
+
+    it("compressed input that is cut off, at whatever byte: half of the records are not all of them", function()
+        local folder = replay.folder()
+        local lines = {}
+        for i = 1, 300 do lines[i] = ('{"topic":"s","partition":0,"offset":%d,"payload":"{\\"ts\\":%d}"}'):format(i, i * i) end
+        local options = { folder = folder, rules = 'rule "a" { from = "s", to = "out" }', input = table.concat(lines, "\n") .. "\n" }
+        replay.run(options)
+        replay.shell(folder, "gzip -k input.jsonl && zstd -q input.jsonl")
+        for _, kind in ipairs { "gz", "zst" } do
+            local whole = replay.read(folder .. "/input.jsonl." .. kind)
+            assert.is_true(#whole > 500)
+            for _, cut in ipairs { 5, 20, 300, #whole - 1, #whole } do
+                replay.write(folder .. "/cut", whole:sub(1, cut))
+                local ran = replay.shell(folder, replay.quote(replay.binary) .. " replay --input cut")
+                assert.equal(cut == #whole and 0 or 1, ran.status, kind .. " " .. cut)
+                assert.equal(cut < #whole, ran.stderr:find("cut after line %d+: it ends in the middle of its compressed data") ~= nil, ran.stderr)
+            end
+            replay.write(folder .. "/cut", whole .. whole) -- members and frames may follow one another
+            local ran = replay.shell(folder, replay.quote(replay.binary) .. " replay --input cut")
+            assert.equal(600, select(2, ran.text:gsub("\n", "")))
+        end
+        replay.remove(folder)
     end)
 
     it("an input that is not there", function()

@@ -79,6 +79,25 @@ describe("process", function()
         assert.equal(3, ran.stats.rules.r.emitted)
     end)
 
+    -- Other rules make the decoder look for columns, members of nested objects among them, that are none of this rule's rows.
+    it("gives a row on as it came, with metadata and what unnest made, whatever other rules look at", function()
+        local config = replay.config:gsub('max_ahead = "none"', '%0, metadata = { at = "timestamp" }')
+        local others = [[
+rule "others" { from = "s", where = function(r) return r.absent == nil and r.o.a.b > 0 and r._from == "s" end,
+    window = tumble "1s", group_by = { "nowhere" }, aggregate = { n = count("nothing") }, to = "others" }
+]]
+        local input = { { topic = "s", ts = 5, payload = '{"ts":1,"o":{"a":{"b":2}},"l":[1.50,{"x":2}]}' } }
+        for _, order in ipairs { "arrival", "event_time" } do
+            local ran = run(others .. [[
+rule "r" { from = "s", unnest = "l[] as e", to = "out", time_format = "epoch_ms", process = { order = "]] .. order ..
+                [[", on_row = function(row, state, emit) emit(row) emit(row, { q = row._from }) end } }]], input, { config = config })
+            assert.same({ '{"ts":1,"o":{"a":{"b":2}},"l":[1.50,{"x":2}],"at":5,"e":1.50}',
+                '{"ts":1,"o":{"a":{"b":2}},"l":[1.50,{"x":2}],"at":5,"e":1.50,"q":"s"}',
+                '{"ts":1,"o":{"a":{"b":2}},"l":[1.50,{"x":2}],"at":5,"e":{"x":2}}',
+                '{"ts":1,"o":{"a":{"b":2}},"l":[1.50,{"x":2}],"at":5,"e":{"x":2},"q":"s"}' }, ran:payloads "out")
+        end
+    end)
+
     it("emits rows of the event time of the row behind them, keyed by its `by` columns", function()
         local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) emit { x = 1, k = row.k } end]], rows({ 7, "a" }))
         assert.equal(7, ran:topic("out")[1].ts)

@@ -282,6 +282,33 @@ rule "late" { from = "a", where = function(r) return r.id > 3 end }
 rule "r" { from = { "late", "b" }, select = { "id", of = function(r) return r._from end }, to = "out" }]], input, { config = two }))
     end)
 
+    it("tells the nearest input where the rule that gave the rows asked, too", function()
+        assert.same({ '{"f":"kept"}' }, out([[
+rule "kept" { from = "s", where = function(r) return r._from == "s" end }
+rule "r" { from = "kept", match = { pattern = "A", define = { A = function(r) return r._from == "kept" end },
+    measures = { f = function(m, r) return r._from end } }, to = "out" }]], { { ts = 1 } }))
+        assert.same({ '{"f":"kept"}' }, out([[
+rule "kept" { from = "s", where = function(r) return r._from == "s" end }
+rule "w" { from = "kept", window = tumble "1s", aggregate = { f = listagg(function(r) return r._from end) }, to = "w" }
+rule "r" { from = "w", select = { "f" }, to = "out" }]], { { ts = 1 } }))
+    end)
+
+    it("has no column for the input: neither walked over nor written", function()
+        assert.same({ '{"all":{"ts":1,"v":2},"names":"ts,v"}' }, out(rule [[select = {
+            names = function(r) local n = {} for k in pairs(r) do n[#n + 1] = k end table.sort(n) return table.concat(n, ",") end,
+            all = function(r) return r end }]], payloads '{"ts":1,"v":2}'))
+    end)
+
+    it("writes times of a window's rows by time_format among rows that are whole records", function()
+        for format, start in pairs { iso8601 = '"1970-01-01T00:00:00.000Z"', epoch_ms = "0", sql = '"1970-01-01 00:00:00.000"' } do
+            local got = out(([[
+rule "w" { from = "s", window = tumble "1s", aggregate = { n = count() } }
+rule "both" { from = { "w", "s" } }
+rule "r" { from = "both", where = function(r) return r.n end, time_format = "%s", to = "out" }]]):format(format), { { ts = 1 } })
+            assert.equal(('{"window_start":%s,'):format(start), got[1]:match '^{"window_start":[^,]*,')
+        end
+    end)
+
     it("reads a rule that is written further down or in another file", function()
         assert.same({ '{"id":1}', '{"id":4}' }, out({
             ["a.lua"] = 'rule "second" { from = "first", select = { "id" }, to = "out" }',
