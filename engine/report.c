@@ -20,14 +20,38 @@ static void keep(const step_t *s, const char *text) {
     snprintf(last->text, sizeof last->text, "%.599s", text);
 }
 
+/* The text behind "place:line: " where the place is none of the user's: a driver of the engine (which the message names
+ * when the function handed its last call over to it), or a script within the program. Else the text; *placed: it has a
+ * place of its own. */
+static const char *without_own_place(const char *text, const char *file, int *placed) {
+    static const char *const drivers[] = {"row.", "process.", "match.", "scripts/"};
+    const char *at = strstr(text, ".lua:");
+    at = at ? at + 4 : strchr(text, ':');
+    size_t digits = at ? strspn(at + 1, "0123456789") : 0;
+    *placed = digits > 0 && strncmp(at + 1 + digits, ": ", 2) == 0;
+    for (size_t i = 0; *placed && i < sizeof drivers / sizeof *drivers; i++) {
+        size_t len = strlen(drivers[i]);
+        if (strncmp(text, drivers[i], len) != 0 || strncmp(file, drivers[i], len) == 0)
+            continue;
+        *placed = 0;
+        return at + 1 + digits + 2;
+    }
+    return text;
+}
+
 void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, const eval_errors_t *e) {
     if (e->count == 0)
         return;
     report_t *r = s->task;
     uint64_t before = s->stats->errors;
     s->stats->errors += e->count;
-    const char *what = fn >= 0 && (uint32_t)fn < r->plan->n_fns ? r->plan->fns[fn].what : "function";
-    char text[700], place[200] = "";
+    const fn_info_t *f = fn >= 0 && (uint32_t)fn < r->plan->n_fns ? &r->plan->fns[fn] : NULL;
+    const char *file = f ? f->file : rule->file;
+    int placed;
+    const char *why = without_own_place(e->first, file ? file : "", &placed);
+    char text[700], from[200] = "", place[200] = "";
+    if (!placed && file)
+        snprintf(from, sizeof from, "%s:%d: ", file, f ? f->line : rule->line);
     if (rows && e->first_row < rows->n) {
         const origin_t *o = batch_origin(rows, e->first_row);
         if (o->topic != TOPIC_NONE)
@@ -36,7 +60,7 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
         else
             snprintf(place, sizeof place, " (row of event time %lld)", (long long)o->time);
     }
-    snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s", what, rule->name, e->first, place);
+    snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s%s", f ? f->what : "function", rule->name, from, why, place);
     keep(s, text);
     if (report_due(before, s->stats->errors))
         log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);

@@ -133,9 +133,13 @@ static void copy_body(lua_State *L, void *arg) {
     register_secrets(L, t, l->s);
     lua_getfield(L, t, "faults");
     script_plan_faults(L, lua_gettop(L), l->faults);
-    lua_pop(L, 1);
-    l->config = mem_zalloc(sizeof *l->config);
-    copy_config(L, t, l->config);
+    lua_getfield(L, t, "sources");
+    int complete = lua_istable(L, -1); /* not so where the file could not be run to its end */
+    lua_pop(L, 2);
+    if (complete) {
+        l->config = mem_zalloc(sizeof *l->config);
+        copy_config(L, t, l->config);
+    }
     script_host_end();
 }
 

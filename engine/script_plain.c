@@ -140,6 +140,10 @@ static void put_table(lua_State *L, script_t *s, const rows_arg_t *a, uint32_t r
         lua_error(L);
     }
     put_json(L, s, a, row);
+    if (a->out[row].kind == CELL_JSON && *a->out[row].raw == '[') {
+        lua_pushliteral(L, "select gave a list where a table with names is needed");
+        lua_error(L);
+    }
 }
 
 /* [fn, row, kind] -> []: asks fn of the rows of the question; kind is where, where_some, map or table. */

@@ -117,6 +117,12 @@ local function looks_secret(name)
     return lower:match("[._]key$") ~= nil or lower:match("[._]key[._]pem$") ~= nil or lower:match("jaas") ~= nil
 end
 
+local function keep_secret(state, value)
+    if value == "" then return end
+    state.secrets[value] = true
+    fault.hide(value)
+end
+
 -- The functions that ananas.lua may call; what they were given is kept in `state` for finish().
 -- host = { getenv = function(name), read = function(path) -> text | nil, error } or nil for the machine's own.
 function config.vocabulary(state)
@@ -163,7 +169,7 @@ function config.vocabulary(state)
             state.faults:add(state.file, here(), "the environment variable `%s` is not set and has no default", name)
             return ""
         end
-        if value ~= nil and value ~= "" and looks_secret(name) then state.secrets[value] = true end
+        if value ~= nil and looks_secret(name) then keep_secret(state, value) end
         return value == nil and default or value
     end
 
@@ -179,7 +185,7 @@ function config.vocabulary(state)
             return ""
         end
         text = text:gsub("%s+$", "")
-        if text ~= "" then state.secrets[text] = true end
+        keep_secret(state, text)
         return text
     end
     return words
@@ -208,7 +214,7 @@ local function kafka_properties(state)
                 local text = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
                 properties[#properties + 1] = { name = name, value = text, secret = looks_secret(name) or state.secrets[text] or false,
                     line = at:line_of(name) }
-                if looks_secret(name) and text ~= "" then state.secrets[text] = true end
+                if looks_secret(name) then keep_secret(state, text) end
             end
         end
     end

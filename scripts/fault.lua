@@ -3,6 +3,28 @@
 
 local fault = {}
 
+-- Values that must never show. They are taken out of a text before it is cut short, quoted or put into one line, since what
+-- is left of them then is no longer found.
+local hidden = {}
+
+function fault.hide(value)
+    if value == "" or hidden[value] then return end
+    hidden[value] = true
+    hidden[#hidden + 1] = value
+    table.sort(hidden, function(a, b) return #a > #b end) -- one within another leaves no remainder
+end
+
+function fault.mask(text)
+    for _, value in ipairs(hidden) do
+        local first, last = text:find(value, 1, true)
+        while first do
+            text = text:sub(1, first - 1) .. "***" .. text:sub(last + 1)
+            first, last = text:find(value, first + 3, true)
+        end
+    end
+    return text
+end
+
 local list = {}
 list.__index = list
 
@@ -13,7 +35,7 @@ end
 -- Adds "file:line: text". The same text at the same place is kept once.
 function list:add(file, line, format, ...)
     local text = select("#", ...) > 0 and format:format(...) or format
-    text = text:gsub("[%c]+", " ")
+    text = fault.mask(text):gsub("[%c]+", " ")
     local key = ("%s\0%d\0%s"):format(file, line or 0, text)
     if self.seen[key] then return end
     self.seen[key] = true
@@ -22,7 +44,8 @@ end
 
 -- Adds what Lua itself said: the place is taken from the message where it names one of the user's files.
 function list:add_error(message, file, line)
-    message = tostring(message)
+    local kind = type(message)
+    message = (kind == "string" or kind == "number") and tostring(message) or "it raised an error that is a " .. kind .. " and no text"
     local in_file, in_line, text = message:match("^([^\n]-):(%d+): (.*)$")
     if in_file and in_file:match("%.lua$") then
         self:add(in_file, tonumber(in_line), "%s", text)

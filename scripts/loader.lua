@@ -236,7 +236,8 @@ function loader.load(files, settings)
     return made, faults, warnings
 end
 
--- The configuration of a text: the checked settings and the faults.
+-- The configuration of a text: the checked settings and the faults; where it could not be run to its end only the secrets
+-- that it had read by then.
 function loader.load_config(path, text, host)
     local faults = fault.new()
     local state = {
@@ -255,7 +256,7 @@ function loader.load_config(path, text, host)
     local ok, message = pcall(chunk)
     if not ok then
         faults:add_error(message, path, 1)
-        return nil, faults
+        return { secrets = check.keys(state.secrets) }, faults
     end
     return config.finish(state), faults
 end

@@ -458,7 +458,7 @@ local is_row = row.is
 return function(arg)
     local a = ffi.cast(rows_arg, arg)
     local rows, layout = start(a)
-    local at = a.at
+    local at, out = a.at, a.out
     for i = a.first, a.n - 1 do
         at[0] = i
         local r = new()
@@ -466,6 +466,7 @@ return function(arg)
         local v = fn(r)
         if type(v) == "table" or type(v) == "userdata" or is_row(v) then
             host.put(i, v)
+            if out[i].raw[0] == 91 then error("select gave a list where a table with names is needed", 0) end
         else
             error("select gave a " .. row.type(v) .. " where a table is needed", 0)
         end

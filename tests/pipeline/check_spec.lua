@@ -56,6 +56,33 @@ describe("ananas check", function()
         assert.is_nil((ran.err .. ran.out):find("hunter2", 1, true))
     end)
 
+    -- A fault quotes what stands there, cuts it short and puts it into one line.
+    it("shows no part of a secret that is long, has lines, or has to be quoted", function()
+        for _, secret in ipairs { ("SECRET"):rep(50), "-----BEGIN-----\nSECRET\nSECRET\n", 'qu"ote\\SECRET', "\tSECRET\1" } do
+            replay.write(folder .. "/token", secret)
+            replay.write(folder .. "/ananas.lua", [[
+local s = secret_file "token"
+source "pizzas" { topic = "a b " .. s, watermark = s, on_bad_record = s }
+http (s)
+]])
+            local ran = check()
+            assert.equal(1, ran.code)
+            assert.equal(4, select(2, ran.err:gsub("%*%*%*", "")), ran.err)
+            assert.is_nil((ran.err .. ran.out):find("SECRET", 1, true), ran.err)
+        end
+    end)
+
+    it("says what stops a configuration, once, at its line, and shows no secret", function()
+        replay.write(folder .. "/token", "hunter2\n")
+        for _, case in ipairs { { "error(secret_file 'token')", "***" }, { "local x = nil + 1", "attempt to perform arithmetic on a nil value" },
+            { "error({})", "it raised an error that is a table and no text" } } do
+            replay.write(folder .. "/ananas.lua", case[1] .. '\nsource "pizzas" {}\n')
+            local ran = check()
+            assert.equal(1, ran.code)
+            assert.equal("ananas.lua:1: " .. case[2] .. "\n", ran.err)
+        end
+    end)
+
     it("prints the plan of rules that are well", function()
         rules("rules/a.lua", 'rule "a" { from = "pizzas", window = tumble "90s", group_by = { "shop" }, aggregate = { n = count() }, to = "out" }')
         local ran = check()

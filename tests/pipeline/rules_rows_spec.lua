@@ -183,6 +183,14 @@ describe("select", function()
         assert.is_true(ran.stats.rules.r.errors >= 1)
     end)
 
+    it("that is a function and gives a list leaves the row out, and says why", function()
+        local got, ran = out(rule 'select = function(r) return r.id == 1 and { "a", "b" } or { a = {} } end',
+            payloads('{"ts":1,"id":1}', '{"ts":1,"id":2}'))
+        assert.same({ '{"a":{}}' }, got)
+        assert.equal(1, ran.stats.rules.r.errors)
+        assert.truthy(ran.stderr:find("rules/rules.lua:2: select gave a list where a table with names is needed", 1, true), ran.stderr)
+    end)
+
     it("with functions may give tables, booleans and strings", function()
         assert.same({ '{"b":false,"l":[1,"x"],"s":"\\u0001é","t":{"k":1}}' }, out(rule [[select = {
             b = function() return false end, l = function() return { 1, "x" } end, s = function() return "\1é" end,
@@ -420,6 +428,20 @@ rules "rules"
 end)
 
 describe("errors of a rule", function()
+    -- A last call is handed over, so that Lua knows no place of it; a value without a JSON form is found after the function.
+    it("name the function's file and line, whoever raises them", function()
+        for body, words in pairs {
+            ["timestamp('x')"] = "timestamp() takes a number of milliseconds, not a string",
+            ["setmetatable('x', {})"] = "setmetatable takes a table, not a string",
+            ["log('loud', 'x')"] = "bad argument",
+            ["error('odd', 0)"] = "odd",
+            ["error"] = "a function has no JSON form",
+        } do
+            local _, ran = out(rule("select = { x = function(r) return " .. body .. " end }"), payloads '{"ts":1}')
+            assert.truthy(ran.stderr:find('select.x of rule "r" failed: rules/rules.lua:2: ' .. words, 1, true), body .. ": " .. ran.stderr)
+        end
+    end)
+
     it("are all counted, and logged the first time and then now and then", function()
         local input = {}
         for i = 1, 2000 do input[i] = { ts = i } end
