@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "replay_input.h"
 #include "sink_file.h"
@@ -38,9 +39,28 @@ static void print_profile(const replay_t *r) {
     buf_fini(&text);
 }
 
+/* A file that is opened to be written loses what is in it. */
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* What cannot be written is said before the work, not after it. */
+static int try_stats(const char *path, error_t *e) {
+    FILE *f = path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
+    if (f)
+        return fclose(f) == 0 ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return !path || strcmp(path, "-") == 0 ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+}
+
 static int open_ends(const options_t *o, replay_t *r, error_t *e) {
-    const char *output = options_get(o, "output");
-    int rc = replay_input_open(o, NULL, r, e);
+    const char *output = options_get(o, "output"), *stats = options_get(o, "stats"), *input = options_get(o, "input");
+    if (same_file(input, output) || same_file(input, stats))
+        return error_set(e, ERR_INVALID, "%s is the input, and would be written over", input);
+    int rc = try_stats(stats, e);
+    if (rc == 0)
+        rc = replay_input_open(o, NULL, r, e);
     return rc ? rc : sink_file_open(&r->sink, output ? output : "-", e);
 }
 
@@ -48,6 +68,10 @@ int command_replay(const options_t *o, log_t *log) {
     loaded_t l;
     faults_t faults = {0};
     error_t e = {0};
+    if (replay_input_check(o, &e)) {
+        fprintf(stderr, "ananas: %s\n", e.text);
+        return EXIT_USAGE;
+    }
     if (load_all(options_get(o, "config"), options_get(o, "rules"), log, &l, &faults)) {
         load_print_faults(&faults);
         faults_fini(&faults);

@@ -158,6 +158,20 @@ static int no_command(const char *name, error_t *e) {
     return error_set(e, ERR_INVALID, "no command \"%s\"; see `ananas --help`", name);
 }
 
+/* `word` as it was written, --name=value or --name. */
+static int no_option(const command_row_t *c, const char *word, error_t *e) {
+    char name[16];
+    const char *from = strncmp(word, "--", 2) == 0 ? word + 2 : "";
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(from, "="), from);
+    for (const option_row_t *r = c->options; name[0] && r->name; r++)
+        if (strcmp(name, r->name) == 0)
+            return error_set(e, ERR_INVALID, "--%s takes no value; see `ananas %s --help`", r->name, c->name);
+    for (const option_row_t *r = c->options; strlen(name) > 3 && r->name; r++)
+        if (distance(name, r->name) <= 2)
+            return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; did you mean --%s?", c->name, word, r->name);
+    return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; see `ananas %s --help`", c->name, word, c->name);
+}
+
 static int row_of_letter(const command_row_t *c, int letter) {
     for (int i = 0; c->options[i].name; i++)
         if (c->options[i].letter == letter)
@@ -183,12 +197,20 @@ static int parse_options(const command_row_t *c, int argc, char **argv, options_
             return error_set(e, ERR_INVALID, "%s needs a value; see `ananas %s --help`", argv[optind - 1], c->name);
         int row = got >= 256 ? got - 256 : row_of_letter(c, got);
         if (got == '?' || row < 0)
-            return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; see `ananas %s --help`", c->name,
-                             argv[optind - 1], c->name);
+            return no_option(c, argv[optind - 1], e);
         out->values[row] = c->options[row].arg ? optarg : "1";
     }
     out->rest = argv + optind;
     out->n_rest = argc - optind;
+    return 0;
+}
+
+/* What `ananas help` knows beside the commands; main.c prints them. */
+static int is_topic(const char *name) {
+    static const char *const topics[] = {"config", "rules", "man", "bash"};
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+        if (strcmp(topics[i], name) == 0)
+            return 1;
     return 0;
 }
 
@@ -208,6 +230,8 @@ int options_parse(int argc, char **argv, options_t *out, error_t *e) {
     if (out->n_rest > c->max_rest)
         return error_set(e, ERR_INVALID, "`ananas %s` takes no \"%s\"; see `ananas %s --help`", c->name,
                          out->rest[c->max_rest], c->name);
+    if (c->command == COMMAND_HELP && out->n_rest && !row_named(out->rest[0]) && !is_topic(out->rest[0]))
+        return no_command(out->rest[0], e);
     if (c->command == COMMAND_DIFF && out->n_rest != 2)
         return error_set(e, ERR_INVALID, "`ananas diff` takes two rule sets, OLD and NEW; see `ananas diff --help`");
     return 0;
@@ -231,7 +255,8 @@ static void print_option(const option_row_t *r) {
 }
 
 static void print_command(const command_row_t *c) {
-    printf("usage: ananas %s %s%s\n\n%s\n", c->name, c->options[0].name ? "[OPTION...] " : "", c->args, c->doc);
+    printf("usage: ananas %s%s%s%s\n\n%s\n", c->name, c->options[0].name ? " [OPTION...]" : "", *c->args ? " " : "", c->args,
+           c->doc);
     if (*c->more)
         printf("%s\n", c->more);
     printf("\n");

@@ -22,6 +22,23 @@ int replay_input_now(const options_t *o, wall_t *out, error_t *e) {
     return text ? time_of("now", text, *out, 0, &out->ms, e) : 0;
 }
 
+int replay_input_check(const options_t *o, error_t *e) {
+    const char *since = options_get(o, "since"), *until = options_get(o, "until");
+    int live = options_get(o, "from-topic") != NULL;
+    wall_t now;
+    etime_t time;
+    if (!live && (since || until))
+        return error_set(e, ERR_INVALID, "--since and --until go with --from-topic");
+    if (live && (options_get(o, "input") || options_get(o, "raw")))
+        return error_set(e, ERR_INVALID, "--from-topic reads the sources' topics: --input and --raw go without it");
+    int rc = replay_input_now(o, &now, e);
+    if (rc == 0 && since)
+        rc = time_of("since", since, now, 1, &time, e);
+    if (rc == 0 && until)
+        rc = time_of("until", until, now, 1, &time, e);
+    return rc;
+}
+
 /* The first topic of the source that bare lines belong to; -1: envelopes. */
 static int raw_topic(const options_t *o, const replay_t *r, int32_t *out, error_t *e) {
     const char *name = options_get(o, "raw");
@@ -56,8 +73,6 @@ static int open_history(const options_t *o, replay_t *r, error_t *e) {
 int replay_input_open(const options_t *o, const char *path, replay_t *r, error_t *e) {
     if (options_get(o, "from-topic"))
         return open_history(o, r, e);
-    if (options_get(o, "since") || options_get(o, "until"))
-        return error_set(e, ERR_INVALID, "--since and --until go with --from-topic");
     const char *input = path ? path : options_get(o, "input");
     int32_t raw;
     int rc = raw_topic(o, r, &raw, e);

@@ -4,6 +4,8 @@
 #include "options.h"
 #include "replay.h"
 
+/* Whether the options make sense by themselves, which wants neither configuration nor input: a fault is wrong usage. */
+int replay_input_check(const options_t *o, error_t *e);
 /* --now, or the machine's clock. */
 int replay_input_now(const options_t *o, wall_t *out, error_t *e);
 /* Opens the source that --input, --raw or --from-topic, --since and --until ask for. path: in place of --input when it

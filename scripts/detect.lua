@@ -117,23 +117,29 @@ local function read_by(v)
     return v
 end
 
--- Options with their defaults; raises for what is wrong, in words for the rule's author.
+-- Options with their defaults; raises for what is wrong, in words for the rule's author, a line for each fault.
 local function read_options(kind, given)
     local rows, known, out, names = rows_of(kind), {}, {}, {}
     for i, row in ipairs(rows) do known[row.name], names[i] = row, row.name end
-    local written = {}
+    local written, faults = {}, {}
     for name in pairs(given) do written[#written + 1] = name end
     table.sort(written, function(a, b) return tostring(a) < tostring(b) end)
     for _, name in ipairs(written) do
-        if not known[name] then fail("%s has no option `%s`%s", kind, tostring(name), fault.suggest(tostring(name), names)) end
+        if not known[name] then
+            faults[#faults + 1] = ("%s has no option `%s`%s"):format(kind, tostring(name), fault.suggest(tostring(name), names))
+        end
+    end
+    local function read(row, v)
+        if row.name == "by" then return read_by(v) end
+        if v ~= nil then return types[row.type](row, v) end
+        if row.required then fail("%s needs `%s`: %s", kind, row.name, row.doc) end
+        return row.default
     end
     for _, row in ipairs(rows) do
-        local v = given[row.name]
-        if row.name == "by" then out.by = read_by(v)
-        elseif v ~= nil then out[row.name] = types[row.type](row, v)
-        elseif row.required then fail("%s needs `%s`: %s", kind, row.name, row.doc)
-        else out[row.name] = row.default end
+        local ok, v = pcall(read, row, given[row.name])
+        if ok then out[row.name] = v else faults[#faults + 1] = v end
     end
+    if #faults > 0 then error(table.concat(faults, "\n"), 0) end
     return out
 end
 

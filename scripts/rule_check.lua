@@ -312,9 +312,11 @@ function types.detect(at, path, value)
     end
     local ok, made = pcall(require("detect")[value.kind], value.options)
     if not ok then
-        local words = tostring(made):gsub("^[^:]*%.lua:%d+: ", "")
-        -- The option that is named first is the one at fault.
-        at:fault(path .. "." .. (words:match("`([%w_]+)`") or ""), "`%s`: %s", path, words)
+        for words in tostring(made):gmatch("[^\n]+") do
+            words = words:gsub("^[^:]*%.lua:%d+: ", "")
+            -- The option that is named first is the one at fault.
+            at:fault(path .. "." .. (words:match("`([%w_]+)`") or ""), "`%s`: %s", path, words)
+        end
         return nil
     end
     made.detector, made.order = value.kind, made.order or "arrival"

@@ -492,6 +492,22 @@ describe("replay refuses", function()
         assert.truthy(ran.stderr:find "ss", ran.stderr)
     end)
 
+    it("counts that cannot be written, before the work, and its own input as output", function()
+        local folder = replay.folder()
+        local options = { folder = folder, rules = 'rule "a" { from = "s", to = "out" }', input = { { ts = 1 } } }
+        options.args = { "--output", "out.jsonl", "--stats", "/nowhere/stats" }
+        local ran = replay.run(options)
+        assert.equal(1, ran.status)
+        assert.truthy(ran.stderr:find("cannot write /nowhere/stats", 1, true), ran.stderr)
+        assert.is_nil(replay.read(folder .. "/out.jsonl"))
+        options.args = { "--output", "./input.jsonl" }
+        ran = replay.run(options)
+        assert.equal(1, ran.status)
+        assert.truthy(ran.stderr:find("would be written over", 1, true), ran.stderr)
+        assert.truthy(#replay.read(folder .. "/input.jsonl") > 10)
+        replay.remove(folder)
+    end)
+
     it("an output that cannot be written", function()
         local ran = replay.run { rules = 'rule "a" { from = "s", to = "out" }', args = { "--output", "/nowhere/x" }, input = { { ts = 1 } } }
         assert.is_true(ran.status ~= 0)
@@ -594,6 +610,35 @@ describe("usage", function()
     it("of options that contradict: status 2", function()
         assert.equal(2, call("replay", "--log-format", "xml").status)
         assert.equal(2, call("replay", "--log-level", "shout").status)
+        assert.equal(2, call("replay", "--since", "6h").status)
+        assert.equal(2, call("replay", "--from-topic", "--input", "x").status)
+        assert.equal(2, call("diff", "a", "b", "--until", "6h").status)
+    end)
+
+    it("of a time that is none: status 2, before anything is read", function()
+        for _, words in ipairs { { "replay", "--now", "soon" }, { "replay", "--from-topic", "--since", "soon" },
+            { "diff", "a", "b", "--from-topic", "--until", "soon" } } do
+            local ran = call(unpack(words))
+            assert.equal(2, ran.status)
+            assert.truthy(ran.stderr:find("soon is no time", 1, true), ran.stderr)
+        end
+    end)
+
+    it("of an option that is misspelt, or has a value too many: status 2 and what was meant", function()
+        local ran = call("replay", "--inptu", "x")
+        assert.equal(2, ran.status)
+        assert.truthy(ran.stderr:find("did you mean --input?", 1, true), ran.stderr)
+        ran = call("replay", "--no-flush=1")
+        assert.equal(2, ran.status)
+        assert.truthy(ran.stderr:find("--no-flush takes no value", 1, true), ran.stderr)
+    end)
+
+    it("of help about what is no command: status 2 and a suggestion", function()
+        local ran = call("help", "repaly")
+        assert.equal(2, ran.status)
+        assert.truthy(ran.stderr:find("did you mean `ananas replay`?", 1, true), ran.stderr)
+        assert.equal("", ran.text)
+        for _, topic in ipairs { "config", "rules", "man", "bash", "replay" } do assert.equal(0, call("help", topic).status) end
     end)
 
     it("of version: its own, and those of librdkafka and LuaJIT", function()

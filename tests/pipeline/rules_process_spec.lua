@@ -302,6 +302,17 @@ rule "r" { from = "spikes", where = function(r) return r.score > 3 and r.v > 60 
         assert.same({ "spike" }, ran:column("out", "id"))
     end)
 
+    it("is refused with all that is wrong with it, each at its line", function()
+        local ran = replay.run { rules = 'rule "r" { from = "s", to = "out", detect = ewma {\n by = 5,\n valu = "v",\n treshold = 3,\n alpha = "x",\n} }',
+            input = {} }
+        assert.equal(1, ran.status)
+        for _, part in ipairs { "2: `detect`: `by`: expected a list of columns", "3: `detect`: ewma has no option `valu`; did you mean `value`?",
+            "1: `detect`: ewma needs `value`", "4: `detect`: ewma has no option `treshold`; did you mean `threshold`?",
+            "5: `detect`: `alpha`: expected a number" } do
+            assert.truthy(ran.stderr:find("rules/rules.lua:" .. part, 1, true), part .. "\n" .. ran.stderr)
+        end
+    end)
+
     it("is refused where an option is unknown or wrong, with a suggestion", function()
         local ran = replay.run { rules = 'rule "r" { from = "s", to = "out",\n detect = ewma { by = { "k" }, valu = "v", value = "v" } }', input = {} }
         assert.equal(1, ran.status)
