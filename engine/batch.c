@@ -1,9 +1,7 @@
 #include "batch.h"
 #include "json.h"
 
-int batch_is_fact(const char *name) {
-    return strcmp(name, EXPLAIN_COLUMN) == 0 || strcmp(name, FROM_COLUMN) == 0;
-}
+int batch_is_fact(const char *name) { return strcmp(name, EXPLAIN_COLUMN) == 0 || strcmp(name, FROM_COLUMN) == 0; }
 
 int batch_column(const batch_t *b, const char *name) {
     for (uint32_t i = 0; i < b->n_columns; i++)

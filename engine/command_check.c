@@ -79,7 +79,7 @@ int command_check(const options_t *o, log_t *log) {
     faults_t faults = {0};
     buf_t b = {0};
     int json = options_get(o, "json") != NULL;
-    int rc = load_all(options_get(o, "config"), options_get(o, "rules"), log, &l, &faults);
+    int rc = load_live(options_get(o, "config"), options_get(o, "rules"), log, &l, &faults);
     if (rc == 0)
         rc = describe(o, &l, log, json, &b, &faults);
     if (rc) {

@@ -1,4 +1,8 @@
 #include "command.h"
+
+#include <stdio.h>
+
+#include "conf_kafka.h"
 #include "mem.h"
 #include "notify.h"
 #include "run.h"
@@ -34,12 +38,17 @@ int command_run(const options_t *o, log_t *log) {
     loaded_t l;
     faults_t faults = {0};
     mem_keep_buffers();
-    if (load_all(options_get(o, "config"), NULL, log, &l, &faults)) {
+    error_t e = {0};
+    if (load_live(options_get(o, "config"), NULL, log, &l, &faults)) {
         load_print_faults(&faults);
         faults_fini(&faults);
         return EXIT_FAULT;
     }
-    int status = run(&l, log);
+    int status = EXIT_FAULT;
+    if (conf_kafka_brokers(l.config, &e))
+        fprintf(stderr, "ananas: %s\n", e.text);
+    else
+        status = run(&l, log);
     load_fini(&l);
     return status;
 }

@@ -177,6 +177,102 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
     return 0;
 }
 
+/* ---- what the user wrote ---- */
+
+/* What librdkafka does not list with its defaults: aliases, and what has none. */
+static const char *const unlisted[] = {"bootstrap.servers",
+                                       "group.id",
+                                       "group.instance.id",
+                                       "acks",
+                                       "linger.ms",
+                                       "retries",
+                                       "delivery.timeout.ms",
+                                       "compression.type",
+                                       "compression.level",
+                                       "max.in.flight",
+                                       "message.timeout.ms",
+                                       "request.timeout.ms",
+                                       "partitioner",
+                                       "sasl.mechanism",
+                                       "sasl.username",
+                                       "sasl.password",
+                                       "ssl.ca.location",
+                                       "ssl.ca.pem",
+                                       "ssl.certificate.location",
+                                       "ssl.certificate.pem",
+                                       "ssl.key.location",
+                                       "ssl.key.pem",
+                                       "ssl.key.password",
+                                       "ssl.cipher.suites",
+                                       "ssl.crl.location",
+                                       "ssl.keystore.location",
+                                       "ssl.keystore.password",
+                                       "sasl.oauthbearer.client.id",
+                                       "sasl.oauthbearer.client.secret",
+                                       "sasl.oauthbearer.config",
+                                       "sasl.oauthbearer.token.endpoint.url",
+                                       "plugin.library.paths"};
+
+/* The longest beginning that two names share, and the end behind it: two slips at most are taken for one word. */
+static int alike(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), front = 0, back = 0;
+    while (front < n && front < m && a[front] == b[front])
+        front++;
+    while (back < n - front && back < m - front && a[n - 1 - back] == b[m - 1 - back])
+        back++;
+    size_t left = n > m ? n - front - back : m - front - back;
+    return left <= 2 && front + back >= 4;
+}
+
+static const char *nearest(const char *name, const char *const *names, size_t n, size_t step) {
+    for (size_t i = 0; i < n; i += step)
+        if (alike(name, names[i]))
+            return names[i];
+    return NULL;
+}
+
+static void unknown_property(const config_t *c, const property_t *p, faults_t *faults) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    size_t n;
+    const char **listed = rd_kafka_conf_dump(conf, &n);
+    const char *near = nearest(p->name, unlisted, sizeof unlisted / sizeof *unlisted, 1);
+    if (!near)
+        near = nearest(p->name, listed, n, 2);
+    if (near)
+        faults_add(faults, c->path, p->line, "kafka: librdkafka has no property `%s`; did you mean `%s`?", p->name,
+                   near);
+    else
+        faults_add(faults, c->path, p->line, "kafka: librdkafka has no property `%s`", p->name);
+    rd_kafka_conf_dump_free(listed, n);
+    rd_kafka_conf_destroy(conf);
+}
+
+void conf_kafka_check(const config_t *c, log_t *log, faults_t *faults) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    size_t before = faults->n;
+    for (uint32_t i = 0; i < c->n_kafka; i++) {
+        const property_t *p = &c->kafka[i];
+        char why[300] = "";
+        rd_kafka_conf_res_t got = rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why);
+        why[strcspn(why, "\n")] = 0;
+        if (got == RD_KAFKA_CONF_UNKNOWN)
+            unknown_property(c, p, faults);
+        else if (got != RD_KAFKA_CONF_OK)
+            faults_add(faults, c->path, p->line, "kafka: `%s` = \"%s\": %s", p->name, p->secret ? "***" : p->value,
+                       why);
+    }
+    for (size_t i = before; i < faults->n; i++)
+        log_mask(log, faults->at[i].text, strlen(faults->at[i].text));
+    rd_kafka_conf_destroy(conf);
+}
+
+int conf_kafka_brokers(const config_t *c, error_t *e) {
+    if (conf_kafka_get(c, "bootstrap.servers", NULL) || conf_kafka_get(c, "metadata.broker.list", NULL))
+        return 0;
+    return error_set(e, ERR_INVALID,
+                     "no broker is named: write kafka { [\"bootstrap.servers\"] = \"host:9092\" } in %s", c->path);
+}
+
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                       rd_kafka_t **out, error_t *e) {
     rd_kafka_conf_t *conf;

@@ -9,7 +9,7 @@
 
 typedef struct property {
     char *name, *value;
-    int secret;
+    int secret, line;
 } property_t;
 typedef enum { DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE } delivery_t;
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "conf_kafka.h"
 #include "mem.h"
 
 script_limits_t load_limits(const config_t *c) {
@@ -55,10 +56,15 @@ static void check_rules(const char *rules, log_t *log, const config_t *config, f
     }
 }
 
-static int load_both(const char *path, const char *text, const char *rules, log_t *log, loaded_t *out,
+static int load_both(const char *path, const char *text, const char *rules, int live, log_t *log, loaded_t *out,
                      faults_t *faults) {
     *out = (loaded_t){0};
     int rc = load_config(path, text, log, &out->config, faults);
+    if (live && out->config) {
+        size_t before = faults->n;
+        conf_kafka_check(out->config, log, faults);
+        rc = rc == 0 && faults->n > before ? ERR_INVALID : rc;
+    }
     if (rc) {
         check_rules(rules, log, out->config, faults);
         load_fini(out);
@@ -72,11 +78,15 @@ static int load_both(const char *path, const char *text, const char *rules, log_
 }
 
 int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
-    return load_both(config_path ? config_path : "ananas.lua", NULL, rules, log, out, faults);
+    return load_both(config_path ? config_path : "ananas.lua", NULL, rules, 0, log, out, faults);
+}
+
+int load_live(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
+    return load_both(config_path ? config_path : "ananas.lua", NULL, rules, 1, log, out, faults);
 }
 
 int load_all_text(const char *name, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults) {
-    return load_both(name, text, rules, log, out, faults);
+    return load_both(name, text, rules, 0, log, out, faults);
 }
 
 void load_fini(loaded_t *l) {

@@ -18,6 +18,9 @@ script_limits_t load_limits(const config_t *c);
 /* config_path NULL: ananas.lua; rules NULL: those of the configuration (relative to its folder). 0 or ERR_INVALID with
  * everything in *faults. */
 int load_all(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults);
+/* The same for those who will talk to brokers, or say whether that would go well: the properties of `kafka` are looked at,
+ * too. */
+int load_live(const char *config_path, const char *rules, log_t *log, loaded_t *out, faults_t *faults);
 /* The same from a configuration's text; name stands for its path in messages. */
 int load_all_text(const char *name, const char *text, const char *rules, log_t *log, loaded_t *out, faults_t *faults);
 /* Another rule set for the same configuration. */

@@ -168,7 +168,8 @@ static int no_option(const command_row_t *c, const char *word, error_t *e) {
             return error_set(e, ERR_INVALID, "--%s takes no value; see `ananas %s --help`", r->name, c->name);
     for (const option_row_t *r = c->options; strlen(name) > 3 && r->name; r++)
         if (distance(name, r->name) <= 2)
-            return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; did you mean --%s?", c->name, word, r->name);
+            return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; did you mean --%s?", c->name, word,
+                             r->name);
     return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; see `ananas %s --help`", c->name, word, c->name);
 }
 
@@ -255,8 +256,8 @@ static void print_option(const option_row_t *r) {
 }
 
 static void print_command(const command_row_t *c) {
-    printf("usage: ananas %s%s%s%s\n\n%s\n", c->name, c->options[0].name ? " [OPTION...]" : "", *c->args ? " " : "", c->args,
-           c->doc);
+    printf("usage: ananas %s%s%s%s\n\n%s\n", c->name, c->options[0].name ? " [OPTION...]" : "", *c->args ? " " : "",
+           c->args, c->doc);
     if (*c->more)
         printf("%s\n", c->more);
     printf("\n");

@@ -60,7 +60,8 @@ void step_errors(step_t *s, const rule_t *rule, fn_t fn, const batch_t *rows, co
         else
             snprintf(place, sizeof place, " (row of event time %lld)", (long long)o->time);
     }
-    snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s%s", f ? f->what : "function", rule->name, from, why, place);
+    snprintf(text, sizeof text, "%s of rule \"%s\" failed: %s%s%s", f ? f->what : "function", rule->name, from, why,
+             place);
     keep(s, text);
     if (report_due(before, s->stats->errors))
         log_say(s->log, LOG_WARN, "rules", "%s; %llu so far", text, (unsigned long long)s->stats->errors);

@@ -39,7 +39,7 @@ static void read_properties(lua_State *L, int t, config_t *c) {
         lua_rawgeti(L, list, (int)c->n_kafka + 1);
         int at = lua_gettop(L);
         c->kafka[c->n_kafka] = (property_t){script_read_string(L, at, "name"), script_read_string(L, at, "value"),
-                                            script_read_bool(L, at, "secret")};
+                                            script_read_bool(L, at, "secret"), (int)script_read_int(L, at, "line", 0)};
         lua_pop(L, 1);
     }
     lua_pop(L, 1);

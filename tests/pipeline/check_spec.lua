@@ -83,6 +83,30 @@ http (s)
         end
     end)
 
+    it("reports properties that librdkafka does not know or take, with those of the rules", function()
+        rules("rules/a.lua", 'rule "a" { from = "pizza", to = "out" }')
+        replay.write(folder .. "/token", "hunter2")
+        replay.write(folder .. "/ananas.lua", [[
+kafka {
+    ["bootstrap.server"] = "x",
+    ["session.timeout.ms"] = "abc",
+    ["nothing.like.it"] = true,
+    ["security.protocol"] = secret_file "token",
+    ["client.rack"] = "a",
+}
+source "pizzas" {}
+]])
+        local ran = check()
+        assert.equal(1, ran.code)
+        assert.equal([[
+ananas.lua:2: kafka: librdkafka has no property `bootstrap.server`; did you mean `bootstrap.servers`?
+ananas.lua:4: kafka: librdkafka has no property `nothing.like.it`
+ananas.lua:5: kafka: `security.protocol` = "***": Invalid value "***" for configuration property "security.protocol"
+ananas.lua:3: kafka: `session.timeout.ms` = "abc": Invalid value for configuration property "session.timeout.ms"
+rules/a.lua:1: `from`: there is no source or rule `pizza`; did you mean `pizzas`?
+]], ran.err)
+    end)
+
     it("prints the plan of rules that are well", function()
         rules("rules/a.lua", 'rule "a" { from = "pizzas", window = tumble "90s", group_by = { "shop" }, aggregate = { n = count() }, to = "out" }')
         local ran = check()
