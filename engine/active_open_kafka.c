@@ -177,6 +177,8 @@ static int make_alone(active_t *a, store_t *store, const changelog_found_t *foun
     rc = active_make_task(a, is_old ? old_script : script, is_old ? old_plan : plan, store, found, e);
     if (is_old)
         task_reload(a->task, script, plan);
+    if (rc == 0)
+        task_say_quarantined(a->task);
     return rc;
 }
 

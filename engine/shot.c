@@ -144,6 +144,7 @@ static void take_source(shot_t *s, const task_t *t, uint32_t i) {
                                .watermark = w->now,
                                .idle = w->idle,
                                .explicit_only = w->bound == WATERMARK_NONE,
+                               .holds = s->config->sources[i].hold_when_all_idle,
                                .holder = watermark_holder(w),
                                .parts = arena_array(&s->arena, snapshot_partition_t, w->n),
                                .n_parts = w->n};
@@ -270,8 +271,10 @@ static void merge_levels(arena_t *a, snapshot_source_t *into, const snapshot_sou
 /* A source without partitions here says nothing. The least of the partitions that a source waits for holds it back. */
 static void merge_source(arena_t *a, snapshot_source_t *into, const snapshot_source_t *one, int first) {
     if (first)
-        *into = (snapshot_source_t){
-            .name = keep(a, one->name), .explicit_only = one->explicit_only, .watermark = ETIME_MIN};
+        *into = (snapshot_source_t){.name = keep(a, one->name),
+                                    .explicit_only = one->explicit_only,
+                                    .holds = one->holds,
+                                    .watermark = ETIME_MIN};
     into->stats.records += one->stats.records;
     into->stats.bad += one->stats.bad;
     into->stats.tombstones += one->stats.tombstones;

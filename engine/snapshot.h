@@ -52,6 +52,7 @@ typedef struct snapshot_source {
     etime_t watermark;
     int idle;
     int explicit_only; /* watermark = "none" */
+    int holds;         /* when all partitions are idle its event time stands still */
     int holder;        /* index of the partition that holds it back, -1: none */
     int elsewhere; /* task that is not here and holds it back further, for rules whose rows are of all tasks; -1: none */
     wall_t held_since; /* that one does so since */

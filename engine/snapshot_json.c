@@ -131,11 +131,12 @@ static void say_source(const snapshot_t *s, const snapshot_source_t *src, buf_t 
         return;
     }
     if (src->holder < 0) {
-        buf_printf(text,
-                   src->n_parts || src->n_levels
-                       ? "source %s, of which every partition is idle; its event time goes on with the wall clock"
-                       : "the first record of source %s",
-                   src->name);
+        const char *form = src->n_parts == 0 && src->n_levels == 0 ? "the first record of source %s"
+                           : src->holds ? "source %s, of which every partition is idle and which holds its event time "
+                                          "then (on_all_idle = \"hold\")"
+                                        : "source %s, of which every partition is idle; its event time goes on with "
+                                          "the wall clock";
+        buf_printf(text, form, src->name);
         return;
     }
     const snapshot_partition_t *p = &src->parts[src->holder];

@@ -1,6 +1,8 @@
 #include "mem.h"
 #include "task_parts.h"
 
+#include <stdio.h>
+
 static void save_versions(const pipeline_t *p, buf_t *b) {
     buf_add_u64(b, (uint64_t)p->begin);
     buf_add_varint(b, p->n_leaving);
@@ -103,6 +105,20 @@ int task_load_meta(task_t *t, reader_t *r) {
     if (r->bad)
         return ERR_INVALID;
     return t->dispatch ? task_load_valves(t, r) : 0;
+}
+
+void task_say_quarantined(task_t *t) {
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++) {
+        const rule_t *r = t->pipelines[i].rule;
+        last_error_t *last = &t->errors[r->index];
+        if (!t->pipelines[i].stats.quarantined || last->count)
+            continue;
+        last->count++;
+        snprintf(last->text, sizeof last->text,
+                 "rule \"%s\" (%s:%d): it, or a rule that it reads, overran its budget before", r->name, r->file,
+                 r->line);
+        log_say(t->options.log, LOG_WARN, "rules", "%s; it stays quarantined until its text changes", last->text);
+    }
 }
 
 /* ---- generations ---- */
