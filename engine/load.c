@@ -100,9 +100,9 @@ void load_fini(loaded_t *l) {
 
 void load_print_faults(const faults_t *f) {
     for (size_t i = 0; i < f->n; i++) {
-        if (f->at[i].line > 0)
-            fprintf(stderr, "%s:%d: %s\n", f->at[i].file, f->at[i].line, f->at[i].text);
-        else
-            fprintf(stderr, "%s: %s\n", f->at[i].file, f->at[i].text);
+        buf_t text = {0};
+        fault_write(&f->at[i], &text);
+        fprintf(stderr, "%.*s\n", (int)text.len, text.s);
+        buf_fini(&text);
     }
 }

@@ -47,8 +47,8 @@ static const option_row_t replay_options[] = {
     {"stats", 0, "FILE", "write counters as one JSON object"},
     {"profile", 0, NULL, "print time per stage on standard error at the end"},
     {"from-topic", 0, NULL, "read the sources' topics from the broker, without joining the group or committing"},
-    {"since", 0, "TIME", "with --from-topic: from this event time on, or that long ago (6h)"},
-    {"until", 0, "TIME", "with --from-topic: up to this event time, or that long ago"},
+    {"since", 0, "TIME", "with --from-topic: from records stamped then on, or that long ago (6h)"},
+    {"until", 0, "TIME", "with --from-topic: up to records stamped then, or that long ago"},
     OPTION_LOG,
     OPTION_END};
 static const option_row_t diff_options[] = {
@@ -58,8 +58,8 @@ static const option_row_t diff_options[] = {
     {"no-flush", 0, NULL, "do not close the windows that are open at the end of the input"},
     {"now", 0, "TIME", "wall clock for max_ahead, epoch ms or ISO 8601 (default: when it starts)"},
     {"from-topic", 0, NULL, "read the sources' topics from the broker"},
-    {"since", 0, "TIME", "with --from-topic: from this event time on, or that long ago"},
-    {"until", 0, "TIME", "with --from-topic: up to this event time, or that long ago"},
+    {"since", 0, "TIME", "with --from-topic: from records stamped then on, or that long ago"},
+    {"until", 0, "TIME", "with --from-topic: up to records stamped then, or that long ago"},
     OPTION_LOG,
     OPTION_END};
 static const option_row_t test_options[] = {OPTION_CONFIG, OPTION_LOG, OPTION_END};

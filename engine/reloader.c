@@ -63,7 +63,8 @@ static void faults_text(reloader_t *r) {
     buf_clear(&r->text);
     for (size_t i = 0; i < r->faults.n; i++) {
         const fault_t *f = &r->faults.at[i];
-        buf_printf(&r->text, "%s%s:%d: %s", i ? "; " : "", f->file, f->line, f->text);
+        buf_add_str(&r->text, i ? "; " : "");
+        fault_write(f, &r->text);
     }
 }
 

@@ -21,9 +21,12 @@ static void reload(replay_t *r, const char *path) {
     faults_t faults = {0};
     if (load_rules(r->config, path, r->log, &script, &plan, &faults) == 0)
         task_reload(r->task, script, plan);
-    for (size_t i = 0; i < faults.n; i++)
-        log_say(r->log, LOG_ERROR, "rules", "%s:%d: %s; the rules that ran go on", faults.at[i].file, faults.at[i].line,
-                faults.at[i].text);
+    for (size_t i = 0; i < faults.n; i++) {
+        buf_t text = {0};
+        fault_write(&faults.at[i], &text);
+        log_say(r->log, LOG_ERROR, "rules", "%.*s; the rules that ran go on", (int)text.len, text.s);
+        buf_fini(&text);
+    }
     faults_fini(&faults);
 }
 

@@ -118,6 +118,14 @@ void faults_add(faults_t *f, const char *file, int line, const char *fmt, ...) {
     f->at[f->n++] = (fault_t){mem_strdup(file), line, text};
 }
 
+void fault_write(const fault_t *f, buf_t *b) {
+    buf_add_str(b, f->file);
+    if (f->line > 0)
+        buf_printf(b, ":%d", f->line);
+    buf_add_str(b, ": ");
+    buf_add_str(b, f->text);
+}
+
 void faults_fini(faults_t *f) {
     for (size_t i = 0; i < f->n; i++) {
         mem_free(f->at[i].file);

@@ -6,6 +6,7 @@
  * it. Any thread may read it. */
 #ifndef ANANAS_RULE_H
 #define ANANAS_RULE_H
+#include "buf.h"
 #include "clock.h"
 #include "error.h"
 #include "timefmt.h"
@@ -221,5 +222,6 @@ typedef struct faults {
     size_t n, cap;
 } faults_t;
 void faults_add(faults_t *f, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void fault_write(const fault_t *f, buf_t *b); /* "file:line: text", or "file: text" where it is no line's */
 void faults_fini(faults_t *f);
 #endif

@@ -47,7 +47,7 @@ function list:add_error(message, file, line)
     local kind = type(message)
     message = (kind == "string" or kind == "number") and tostring(message) or "it raised an error that is a " .. kind .. " and no text"
     local in_file, in_line, text = message:match("^([^\n]-):(%d+): (.*)$")
-    if in_file and in_file:match("%.lua$") then
+    if in_file and (in_file == file or in_file:match("%.lua$")) then
         self:add(in_file, tonumber(in_line), "%s", text)
     else
         self:add(file, line, "%s", message)

@@ -16,11 +16,18 @@ local function days_from(year, month, day)
     return era * 146097 + of_era * 365 + math.floor(of_era / 4) - math.floor(of_era / 100) + of_year - 719468
 end
 
+local function is_day(year, month, day)
+    if month < 1 or month > 12 or day < 1 then return false end
+    local next_year, next_month = month == 12 and year + 1 or year, month % 12 + 1
+    return day <= days_from(next_year, next_month, 1) - days_from(year, month, 1)
+end
+
 -- Epoch ms of "2022-08-02 07:53:42.541", "2022-08-02T07:53:42Z", "2022-08-02", or of "07:53:42" on the day of expect.day;
 -- nil: it is none of these.
 expect.day = days_from(2020, 1, 1) * 86400000
 function expect.time(text)
     local year, month, day, rest = text:match "^(%d%d%d%d)-(%d%d)-(%d%d)(.*)$"
+    if year and not is_day(tonumber(year), tonumber(month), tonumber(day)) then return nil end
     local ms = year and days_from(tonumber(year), tonumber(month), tonumber(day)) * 86400000 or expect.day
     rest = rest or text
     if year then
@@ -31,7 +38,7 @@ function expect.time(text)
     end
     local hours, minutes, seconds = rest:match "^(%d%d):(%d%d):(%d%d%.?%d*)$"
     if not hours then hours, minutes, seconds = rest:match "^(%d%d):(%d%d)$" end
-    if not hours then return nil end
+    if not hours or tonumber(hours) > 23 or tonumber(minutes) > 59 or tonumber(seconds or 0) >= 60 then return nil end
     return ms + tonumber(hours) * 3600000 + tonumber(minutes) * 60000 + math.floor(tonumber(seconds or 0) * 1000 + 0.5)
 end
 

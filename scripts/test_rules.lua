@@ -223,7 +223,9 @@ end
 local function written_input(self)
     local lines = {}
     for i, event in ipairs(self.events) do
-        lines[#lines + 1] = json.write(event)
+        local good, line = pcall(json.write, event)
+        if not good then fail("a row that was fed cannot be written: %s", line) end
+        lines[#lines + 1] = line
         lines[#lines + 1] = ('{"mark":%d}'):format(i)
     end
     return table.concat(lines, "\n") .. "\n"
@@ -281,6 +283,8 @@ local function replay(self)
     local log = (read_file(folder .. "/log") or ""):gsub("%s+$", "")
     local stats = read_file(folder .. "/stats")
     if (status ~= 0 and status ~= true) or not stats then fail("the rules do not run:\n%s", log) end
+    local refused = log:match "[^\n]*; the rules that ran go on"
+    if refused then fail("the rules of reload(path) do not load:\n%s", refused) end
     return { rows = read_output(read_file(folder .. "/output") or ""), stats = json.read(stats), log = log }
 end
 
@@ -325,6 +329,10 @@ local function count(n, what) return ("%d row%s %s"):format(n, n == 1 and "" or 
 -- Exactly these rows came out, in any order. A row is compared by the columns named; a column may be a value, an event time
 -- (at "..."), or a function that says whether it will do.
 function Rules:expect(name, wanted)
+    if type(wanted) ~= "table" then fail("expect(rule, rows): the rows must be a list of tables, not a %s", type(wanted)) end
+    for _, row in ipairs(wanted) do
+        if type(row) ~= "table" then fail("expect(rule, rows): each row must be a table, not a %s", type(row)) end
+    end
     local got = self:emitted(name)
     local lines, counts = expect.compare(wanted, got)
     if not lines then return end

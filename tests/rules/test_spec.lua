@@ -105,6 +105,22 @@ describe("ananas test", function()
         assert.truthy(out:find("clicks_spec.lua:4:", 1, true), out)
     end)
 
+    it("fails where what it is told makes no sense: times, rows, rules to reload", function()
+        for body, words in pairs {
+            ['t:feed("clicks", at "12:61", {})'] = "at \"HH:MM:SS\" or at \"YYYY-MM-DD HH:MM:SS\", not 12:61",
+            ['t:feed("clicks", at "2023-02-29", {})'] = "not 2023-02-29",
+            ['t:feed("clicks", at "00:00:01", { f = print }) t:flush() t:expect_nothing "counts"'] = "a row that was fed cannot be written: a function has no JSON form",
+            ['t:expect("counts", "none")'] = "the rows must be a list of tables, not a string",
+            ['t:reload "nowhere.lua" t:flush() t:expect_nothing "counts"'] = "nowhere.lua: cannot be read: No such file or directory; the rules that ran go on",
+        } do
+            local out, code = test(body)
+            assert.equal(1, code, out)
+            assert.truthy(out:find(words, 1, true), out)
+        end
+        local out, code = test 'assert.equal(951782400000, at "2000-02-29")'
+        assert.equal(0, code, out)
+    end)
+
     it("tells why rules do not load", function()
         write("bad.lua", 'rule "x" { form = "clicks" }\n')
         local out, code = test('t:flush() t:expect_nothing "x"', 'local t = rules_under_test("bad.lua", { sources = { "clicks" } })')
