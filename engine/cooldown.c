@@ -4,7 +4,7 @@
 
 struct cooldown {
     const rule_t *rule;
-    space_t *space; /* output key -> event time of the last anomaly that passed */
+    space_t *space; /* output key -> event times of the anomalies that passed, the last one last */
     etime_t oldest; /* no entry is older than this */
 };
 
@@ -22,8 +22,18 @@ void cooldown_free(cooldown_t *c) { mem_free(c); }
 
 static etime_t last_of(const store_entry_t *e) {
     etime_t t;
-    memcpy(&t, entry_value(e).s, sizeof t);
+    slice_t all = entry_value(e);
+    memcpy(&t, all.s + all.len - sizeof t, sizeof t);
     return t;
+}
+
+/* Whether an anomaly of exactly that time passed. */
+static int passed(const store_entry_t *e, etime_t time) {
+    slice_t all = entry_value(e);
+    for (size_t at = 0; at + sizeof time <= all.len; at += sizeof time)
+        if (memcmp(all.s + at, &time, sizeof time) == 0)
+            return 1;
+    return 0;
 }
 
 void cooldown_rebuild(cooldown_t *c) {
@@ -39,15 +49,20 @@ static int expired(const cooldown_t *c, etime_t last, etime_t watermark) {
     return watermark != ETIME_MIN && last <= watermark - c->rule->cooldown;
 }
 
+/* Nothing asks for it any more: it holds nothing back, and is too old for updates of its result. */
+static int over(const cooldown_t *c, etime_t last, etime_t watermark) {
+    return expired(c, last, watermark) && last <= watermark - c->rule->lateness;
+}
+
 static void free_expired(cooldown_t *c, etime_t watermark) {
-    if (c->oldest == ETIME_MAX || !expired(c, c->oldest, watermark))
+    if (c->oldest == ETIME_MAX || !over(c, c->oldest, watermark))
         return;
     store_entry_t **all;
     size_t n = space_sorted(c->space, &all);
     c->oldest = ETIME_MAX;
     for (size_t i = 0; i < n; i++) {
         etime_t last = last_of(all[i]);
-        if (expired(c, last, watermark))
+        if (over(c, last, watermark))
             store_del(c->space, all[i]);
         else if (last < c->oldest)
             c->oldest = last;
@@ -55,15 +70,39 @@ static void free_expired(cooldown_t *c, etime_t watermark) {
     mem_free(all);
 }
 
+/* The times that updates may still ask for, and this one behind them. */
+static void note(cooldown_t *c, store_entry_t *e, etime_t time, etime_t watermark) {
+    buf_t kept = {0};
+    slice_t all = entry_value(e);
+    for (size_t at = 0; at + sizeof time <= all.len; at += sizeof time) {
+        etime_t t;
+        memcpy(&t, all.s + at, sizeof t);
+        if (c->rule->lateness > 0 && (watermark == ETIME_MIN || t > watermark - c->rule->lateness))
+            buf_add(&kept, &t, sizeof t);
+    }
+    buf_add(&kept, &time, sizeof time);
+    entry_set(c->space, e, kept.s, kept.len);
+    buf_fini(&kept);
+    if (time < c->oldest)
+        c->oldest = time;
+}
+
 static int passes(cooldown_t *c, slice_t key, etime_t time, etime_t watermark) {
     int is_new;
     store_entry_t *e = store_put(c->space, key.s ? key.s : "", key.len, &is_new);
     if (!is_new && !expired(c, last_of(e), watermark) && time - last_of(e) < c->rule->cooldown)
         return 0;
-    entry_set(c->space, e, &time, sizeof time);
-    if (time < c->oldest)
-        c->oldest = time;
+    note(c, e, time, watermark);
     return 1;
+}
+
+/* A result that was held back has nothing to be updated or taken back: under its key there is another one. A session that
+ * grew has another time than its result had; only that it is taken back can be told. */
+static int was_held(const cooldown_t *c, slice_t key, etime_t time, uint8_t kind) {
+    if (kind == ROW_UPDATE && c->rule->window.kind == WINDOW_SESSION)
+        return 0;
+    const store_entry_t *e = store_get(c->space, key.s ? key.s : "", key.len);
+    return e && !passed(e, time);
 }
 
 void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) {
@@ -78,10 +117,13 @@ void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) 
         while (m < in->n_marks && in->marks[m].tick < o->tick)
             watermark = in->marks[m++].wm;
         int is_new = !rows->kind || rows->kind[r] == ROW_NEW;
-        if (is_new && !passes(c, rows->keys ? rows->keys[r] : o->key, o->time, watermark)) {
+        slice_t key = rows->keys ? rows->keys[r] : o->key;
+        if (is_new && !passes(c, key, o->time, watermark)) {
             s->stats->held_back++;
             continue;
         }
+        if (!is_new && was_held(c, key, o->time, (uint8_t)rows->kind[r]))
+            continue;
         if (rows->kind)
             rows->kind[n] = rows->kind[r];
         if (rows->keys)

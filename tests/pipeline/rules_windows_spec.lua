@@ -286,6 +286,17 @@ describe("early", function()
 end)
 
 describe("cooldown", function()
+    -- Under one key stand the results of many windows: a tombstone for what was never written would take another one away.
+    it("holds back updates and tombstones of what it held back, and of nothing else", function()
+        local clauses = [[window = tumble "1s", group_by = { "k" }, aggregate = { n = count() }, lateness = "1m", cooldown = "3s",
+            having = function(g) return g.n ~= 3 end, key = { "k" }]]
+        local input = { { ts = 100 }, { ts = 1100 }, { ts = 5100 }, { watermark = 6000 },     -- 0 s passes, 1 s is held back, 5 s passes
+            { ts = 1200 }, { ts = 1300 }, { ts = 1400 },                                       -- 1 s: an update, a tombstone, a result again
+            { ts = 200 }, { ts = 300 }, { ts = 400 }, { ts = 5200 } }                          -- 0 s: the same; 5 s: an update
+        assert.same({ "0..1000: 1", "5000..6000: 1", "0..1000: 2", 'tombstone {"k":null}', "0..1000: 4", "5000..6000: 2" },
+            spans(run(rule(clauses), input, { config = explicit })))
+    end)
+
     it("lets one anomaly per key pass in this much event time, and counts those held back", function()
         local ran = run(rule 'key = { "k" }, cooldown = "10ms", select = { "ts", "k" }', payloads('{"ts":0,"k":"a"}', '{"ts":5,"k":"a"}',
             '{"ts":6,"k":"b"}', '{"ts":9,"k":"a"}', '{"ts":10,"k":"a"}', '{"ts":15,"k":"a"}', '{"ts":20,"k":"a"}'))
