@@ -341,10 +341,34 @@ static void write_fixed_row(const select_t *sel, const batch_t *b, const column_
     buf_add_char(out, '}');
 }
 
+/* [["topic",0,7],...]: each position at its first place only. A record gives several rows, and the windows and matches that
+ * it was in may meet again in one anomaly. Topics' names have no brackets. */
+static slice_t each_once(arena_t *a, slice_t list) {
+    char *out = arena_alloc(a, list.len + 2);
+    size_t n = 0;
+    map_t seen = {0};
+    out[n++] = '[';
+    const char *end = list.s + list.len;
+    for (const char *at = list.s + 1, *close; at < end && (close = memchr(at, ']', (size_t)(end - at))) && *at != ']';
+         at = close + 1 + (close + 1 < end && close[1] == ',')) {
+        size_t len = (size_t)(close + 1 - at);
+        if (map_get(&seen, at, len))
+            continue;
+        map_put(&seen, at, len, out);
+        if (n > 1)
+            out[n++] = ',';
+        memcpy(out + n, at, len);
+        n += len;
+    }
+    out[n++] = ']';
+    map_fini(&seen);
+    return (slice_t){out, n};
+}
+
 static slice_t explain_of(step_t *s, const batch_t *b, int column, uint32_t row) {
     if (column >= 0) {
         const cell_t *c = batch_cell(b, (uint32_t)column, row);
-        return (slice_t){c->raw, c->len};
+        return each_once(s->arena, (slice_t){c->raw, c->len});
     }
     const origin_t *o = batch_origin(b, row);
     if (o->topic == TOPIC_NONE)

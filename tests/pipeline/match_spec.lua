@@ -275,6 +275,17 @@ rule "case" { from = "pairs", match = { pattern = "P{2}", measures = { n = funct
         assert.equal('[["s",0,0],["s",0,1],["s",0,3],["s",0,4]]', ran:topic "out"[1].header["ananas-source"])
     end)
 
+    it("explains each position once, whatever rows of one record and windows of one row meet in the match", function()
+        local ran = run([[
+rule "parts" { from = "s", unnest = "l[] as e", select = { "e" } }
+rule "case" { from = "parts", match = { pattern = "A+" }, explain = true, to = "out" }
+rule "counts" { from = "parts", window = tumble "10ms", group_by = { "e" }, aggregate = { n = count() } }
+rule "chain" { from = "counts", match = { pattern = "A+" }, explain = true, to = "chain" }
+]], { { ts = 1, l = { 1, 1, 2 } }, { ts = 2, l = { 1, 2 } } })
+        assert.equal('[["s",0,0],["s",0,1]]', ran:topic "out"[1].header["ananas-source"])
+        assert.equal('[["s",0,0],["s",0,1]]', ran:topic "chain"[1].header["ananas-source"])
+    end)
+
     it("is never late for the rules that read it", function()
         local ran = run([[
 rule "runs" { from = "s", match = { pattern = "A+", define = { A = function(row) return row.c == "a" end },
