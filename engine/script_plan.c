@@ -211,6 +211,7 @@ static void load_body(lua_State *L, void *arg) {
     lua_newtable(L);
     push_sources(L, l->config);
     lua_setfield(L, -2, "sources");
+    set_string(L, "group", l->config->group_id);
     set_string(L, "only", l->only);
     set_string(L, "from", l->from);
     lua_pushlightuserdata(L, l);

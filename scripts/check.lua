@@ -28,6 +28,18 @@ function place:fault(path, format, ...)
     self.faults:add(self.file, self:line_of(path), format, ...)
 end
 
+-- Lua keeps the last of two values under one key and says nothing.
+function place:no_key_twice()
+    local paths = {}
+    for path, field in pairs(self.fields) do
+        if field.earlier then paths[#paths + 1] = path end
+    end
+    table.sort(paths)
+    for _, path in ipairs(paths) do
+        self:fault(path, "`%s` is given twice; the first is at line %d", path, self.fields[path].earlier)
+    end
+end
+
 function check.is_poison(value)
     return type(value) == "table" and rawget(value, "is") == "poison"
 end
@@ -37,7 +49,7 @@ function check.describe(value)
     local kind = type(value)
     if kind == "string" then value = fault.mask(value) return ("%q"):format(#value > 40 and value:sub(1, 40) .. "..." or value) end
     if kind == "number" or kind == "boolean" then return tostring(value) end
-    if kind == "table" and rawget(value, "is") then return "a " .. value.is end
+    if kind == "table" and rawget(value, "is") then return (value.is:match "^[aeiou]" and "an " or "a ") .. value.is end
     if kind == "nil" then return "nothing" end
     return "a " .. kind
 end

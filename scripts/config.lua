@@ -199,6 +199,7 @@ local function kafka_properties(state)
             at:fault(nil, "expected `kafka { ... }`, got %s", check.describe(given.value))
             given.value = {}
         end
+        at:no_key_twice()
         for _, name in ipairs(check.keys(given.value)) do
             local value = given.value[name]
             if type(name) ~= "string" then
@@ -264,6 +265,7 @@ local function check_sources(state)
             at:fault(nil, "expected `source \"%s\" { ... }`, got %s", given.name, check.describe(given.value))
         else
             places[given.name] = given.line
+            at:no_key_twice()
             local source, bad = check.table(at, "", given.value, config.source)
             source.name, source.file, source.line = given.name, state.file, given.line
             if not source.topic and not bad.topic then

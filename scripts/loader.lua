@@ -223,7 +223,7 @@ function loader.load(files, settings)
         return settings.add(fn, info)
     end
     local made = plan.make(found, {
-        faults = faults, sources = settings.sources, add = add, versions = hash.versions, functions = function_facts(state, words),
+        faults = faults, sources = settings.sources, group = settings.group, add = add, versions = hash.versions, functions = function_facts(state, words),
         warn = function(desc, path, text) warnings[#warnings + 1] = { file = desc.file, line = desc.at:line_of(path), text = text } end,
     })
     for _, file in ipairs(state.used) do

@@ -104,7 +104,7 @@ local function read_value(self, path, fields)
 end
 
 function read_table(self, path, fields)
-    local index = 0
+    local index, seen = 0, {}
     self:step()
     while self.kind and not self:is("}") do
         local key, line = nil, self.line
@@ -127,7 +127,8 @@ function read_table(self, path, fields)
             key = index
         end
         local name = path == "" and tostring(key) or path .. "." .. key
-        fields[name] = { line = line, start = self.start, kind = self.kind }
+        fields[name] = { line = line, start = self.start, kind = self.kind, earlier = seen[name] }
+        seen[name] = line
         read_value(self, name, fields)
         if self:is(",") or self:is(";") then self:step() end
     end
@@ -145,7 +146,8 @@ local function line_start(text, line)
 end
 
 -- Where the keys of `word "name" { ... }` (or `word { ... }` when name is nil), written at this line, stand:
--- a table from path ("match.pattern", "select.2") to { line, start }; empty when it was not written that way.
+-- a table from path ("match.pattern", "select.2") to { line, start, earlier = the line where it was given before }; empty
+-- when it was not written that way.
 function locate.fields(text, word, name, line)
     local fields = {}
     local i = text and line_start(text, line)

@@ -45,12 +45,15 @@ local function reads_source_of(desc, topic, seen)
     return false
 end
 
-local function check_topics(rules, warn)
-    local writers = {}
+local function check_topics(rules, group, warn)
+    local writers, own = {}, {}
+    for _, what in ipairs { "changelog", "repartition" } do own[(group or "ananas") .. "-" .. what] = true end
     for _, desc in ipairs(rules) do
         for _, key in ipairs { "to", "late_to" } do
             local topic = desc[key]
-            if topic and reads_source_of(desc, topic, {}) then
+            if own[topic] then
+                desc.at:fault(key, "`%s`: the topic `%s` holds the state of the group; nothing else may be written to it", key, topic)
+            elseif topic and reads_source_of(desc, topic, {}) then
                 desc.at:fault(key, "`%s`: the rule would read its own output: `%s` is the topic of its source", key, topic)
             end
         end
@@ -182,7 +185,7 @@ function plan.make(found, settings)
         check_record(desc)
         uses.analyse(desc, settings)
     end
-    check_topics(ordered, settings.warn)
+    check_topics(ordered, settings.group, settings.warn)
     for i = #ordered, 1, -1 do
         uses.needs(ordered[i])
         if ordered[i].explain then mark_provenance(ordered[i]) end

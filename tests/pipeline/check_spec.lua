@@ -107,6 +107,36 @@ rules/a.lua:1: `from`: there is no source or rule `pizza`; did you mean `pizzas`
 ]], ran.err)
     end)
 
+    it("reports keys that are given twice, and topics that are the group's own", function()
+        rules("rules/a.lua", [[
+rule "a" {
+  from  = "pizzas",
+  where = function(r) local t = { a = 1, a = 2 } return t.a == r.a end,
+  match = { pattern = "A", define = {
+      A = function(row) return row.x end,
+      A = function(row) return row.y end } },
+  where = function(r) return r.b end,
+  to    = "mine-changelog",
+}
+rule "b" { from = "pizzas", select = { "to", a = "to", b = "to" }, to = "mine-repartition" }
+]])
+        replay.write(folder .. "/ananas.lua", [[
+kafka { ["group.id"] = "mine",
+  ["group.id"] = "mine" }
+source "pizzas" { watermark = "1s", watermark = "2s" }
+]])
+        local ran = check()
+        assert.equal(1, ran.code)
+        assert.equal([[
+ananas.lua:2: `group.id` is given twice; the first is at line 1
+ananas.lua:3: `watermark` is given twice; the first is at line 3
+rules/a.lua:6: `match.define.A` is given twice; the first is at line 5
+rules/a.lua:7: `where` is given twice; the first is at line 3
+rules/a.lua:8: `to`: the topic `mine-changelog` holds the state of the group; nothing else may be written to it
+rules/a.lua:10: `to`: the topic `mine-repartition` holds the state of the group; nothing else may be written to it
+]], ran.err)
+    end)
+
     it("prints the plan of rules that are well", function()
         rules("rules/a.lua", 'rule "a" { from = "pizzas", window = tumble "90s", group_by = { "shop" }, aggregate = { n = count() }, to = "out" }')
         local ran = check()
