@@ -225,7 +225,7 @@ function kafka.start(options)
     write_settings(broker.settings_path, settings_of(broker, options))
     format(broker, options)
     broker:launch()
-    if options.wait ~= false and not broker:wait_ready(options.seconds or 60) then
+    if options.wait ~= false and not broker:wait_ready(options.seconds or 120) then   -- a busy machine takes its time
         local log = broker:log_tail()
         broker:stop()
         error("the broker did not start:\n" .. log, 0)

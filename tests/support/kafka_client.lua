@@ -159,13 +159,23 @@ function client.partitions(bootstrap, topic, properties, seconds)
     return n
 end
 
+-- A client that has only just heard of the topic, or whose broker was away, may not know the partition yet.
+local UNKNOWN_PARTITION = -190
+local function ask_ends(handle, topic, partition, low, high)
+    local code
+    process.eventually(10, function()
+        code = rd.rd_kafka_query_watermark_offsets(handle, topic, partition, low, high, 10000)
+        return code ~= UNKNOWN_PARTITION
+    end, 0.1)
+    check_code("ends of " .. topic, code)
+end
+
 -- { [partition] = { low, high } }; high counts control records too.
 function client.offsets(bootstrap, topic, properties)
     local low, high, all = ffi.new "int64_t[1]", ffi.new "int64_t[1]", {}
     local handle = asker(bootstrap, properties)
     for partition = 0, client.partitions(bootstrap, topic, properties) - 1 do
-        local code = rd.rd_kafka_query_watermark_offsets(handle, topic, partition, low, high, 10000)
-        check_code("offsets of " .. topic, code)
+        ask_ends(handle, topic, partition, low, high)
         all[partition] = { tonumber(low[0]), tonumber(high[0]) }
     end
     return all
@@ -179,8 +189,7 @@ function client.open_transactions(bootstrap, topic)
         local handle = new_handle(CONSUMER, bootstrap, { ["isolation.level"] = isolation, ["group.id"] = "nobody" }, {})
         ends[i] = {}
         for partition = 0, client.partitions(bootstrap, topic) - 1 do
-            local code = rd.rd_kafka_query_watermark_offsets(handle, topic, partition, low, high, 10000)
-            check_code("ends of " .. topic, code)
+            ask_ends(handle, topic, partition, low, high)
             ends[i][partition] = tonumber(high[0])
         end
         rd.rd_kafka_destroy_flags(handle, DESTROY_NO_CONSUMER_CLOSE)
