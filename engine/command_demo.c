@@ -72,7 +72,7 @@ static int show(demo_t *d, const options_t *o, const loaded_t *l, log_t *log) {
              http ? "Served at " : "", http ? http : "", http ? ". " : "");
     display_t *display =
         display_new(stdout, "Ananas: anomalies in a stream of pizza orders, through Kafka", hint, "orders");
-    if (!isatty(STDOUT_FILENO)) {
+    if (!log_paints(STDOUT_FILENO)) {
         printf("%s\n", hint);
         fflush(stdout);
     }
@@ -114,7 +114,7 @@ static int demo(const options_t *o, log_t *log, demo_t *d, loaded_t *l, error_t 
 
 /* On a terminal the picture is painted in place; only what ends the demo may be said over it. */
 static log_t *quiet_log(const options_t *o) {
-    int painted = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && !options_get(o, "log-level");
+    int painted = log_paints(STDOUT_FILENO) && log_paints(STDERR_FILENO) && !options_get(o, "log-level");
     return painted ? log_open(STDERR_FILENO, LOG_ERROR, LOG_TEXT) : NULL;
 }
 

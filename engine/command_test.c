@@ -25,6 +25,6 @@ int command_test(const options_t *o, log_t *log) {
     if (!config && access("ananas.lua", R_OK) == 0)
         config = "ananas.lua";
     script_test_t t = {.paths = o->rest, .n_paths = o->n_rest, .config = config};
-    t.coloured = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    t.coloured = log_colours(STDOUT_FILENO);
     return run_beside_rules(config, log, &t);
 }

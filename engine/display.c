@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "mem.h"
 
 typedef struct line { /* one rule's */
@@ -172,15 +173,14 @@ static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, co
 
 display_t *display_new(FILE *out, const char *title, const char *hint, const char *unit) {
     display_t *d = mem_zalloc(sizeof *d);
-    const char *no_colour = getenv("NO_COLOR");
     d->base = (observer_t){.wrote = on_wrote, .turned = on_turned, .reloaded = on_reloaded};
     d->out = out;
     d->low = ETIME_MIN;
     d->title = mem_strdup(title);
     d->hint = hint ? mem_strdup(hint) : NULL;
     d->unit = mem_strdup(unit);
-    d->is_tty = isatty(fileno(out));
-    d->colour = d->is_tty && !(no_colour && *no_colour);
+    d->is_tty = log_paints(fileno(out));
+    d->colour = log_colours(fileno(out));
     d->started = d->last = clock_mono(&clock_system);
     return d;
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,10 +24,20 @@ struct log {
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
+int log_paints(int fd) {
+    const char *terminal = getenv("TERM");
+    return isatty(fd) && terminal && strcmp(terminal, "dumb") != 0;
+}
+
+int log_colours(int fd) {
+    const char *no = getenv("NO_COLOR");
+    return log_paints(fd) && !(no && *no);
+}
+
 log_t *log_open(int fd, log_level_t level, log_format_t format) {
     log_t *l = mem_zalloc(sizeof *l);
     l->fd = fd;
-    l->is_terminal = isatty(fd);
+    l->is_terminal = log_paints(fd);
     l->level = level;
     l->format = format;
     pthread_mutex_init(&l->lock, NULL);

@@ -19,6 +19,10 @@ void log_mask(log_t *l, char *text, size_t len);
 /* l may be NULL (says nothing). `where` names the part that speaks: "kafka", "rules", "engine". */
 void log_say(log_t *l, log_level_t level, const char *where, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Whether fd is a terminal on which what was written can be written over (TERM is not "dumb"); whether colours are wanted
+ * on it, too (no NO_COLOR). */
+int log_paints(int fd);
+int log_colours(int fd);
 /* A live status line on a terminal is cleared before a log line and drawn again after it. */
 void log_status(log_t *l, const char *text);
 #endif

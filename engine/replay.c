@@ -72,7 +72,7 @@ int replay_run(replay_t *r, error_t *e) {
     uint64_t seen = 0;
     int rc = 0, end = 0;
     r->started = r->shown = clock_mono(&clock_system);
-    r->show_progress = isatty(STDERR_FILENO);
+    r->show_progress = log_paints(STDERR_FILENO);
     task_since(r->task, r->since);
     profile_lap(r->profile, PROFILE_START, NULL);
     while (!end && rc == 0) {

@@ -99,7 +99,7 @@ static void on_tick(observer_t *o, uint32_t owned) {
 }
 
 status_line_t *status_line_new(log_t *log, notify_t *notify) {
-    int is_terminal = isatty(STDERR_FILENO);
+    int is_terminal = log_paints(STDERR_FILENO);
     if (!is_terminal && !notify)
         return NULL;
     status_line_t *l = mem_zalloc(sizeof *l);

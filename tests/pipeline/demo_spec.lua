@@ -26,3 +26,30 @@ describe("the demo, not on a terminal", function()
         assert.truthy(out:match "watermark %-?[%d.]+ s behind the clock", out)
     end)
 end)
+
+describe("the demo on a terminal", function()
+    -- As `script` (bsdutils) shows it: what the program wrote to its terminal.
+    local function seen(env)
+        env.TERM = env.TERM or "xterm"
+        local child = process.run { "script", "-qec", replay.quote(replay.binary) .. " demo --orders 1000 --rate 1000", "/dev/null", env = env, timeout = 60 }
+        assert.equal(0, child.code, child.err)
+        assert.truthy(child.out:find("1000 orders", 1, true), child.out)
+        return child.out
+    end
+
+    it("paints in place and in colours", function()
+        local out = seen { NO_COLOR = false }
+        assert.truthy(out:find "\27%[%d+A" and out:find "\27%[1m")
+    end)
+
+    it("paints without colours where NO_COLOR is set", function()
+        local out = seen { NO_COLOR = "1" }
+        assert.truthy(out:find "\27%[%d+A")
+        assert.falsy(out:find "\27%[%d*m")
+    end)
+
+    it("writes plain lines where the terminal can do no more", function()
+        local out = seen { NO_COLOR = false, TERM = "dumb" }
+        assert.falsy(out:find "\27")
+    end)
+end)
