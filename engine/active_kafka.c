@@ -1,9 +1,9 @@
 #include "active_parts.h"
 #include "mem.h"
 
-#define ACTIVE_WAIT_MS 100
-#define ACTIVE_BUSY_MS 5 /* while a commit has to be followed */
-#define TELL_MS 250      /* between two tellings of how far reading has come */
+#define ACTIVE_WAIT_MS 250 /* what has to be done at once wakes it */
+#define ACTIVE_BUSY_MS 5   /* while a commit has to be followed */
+#define TELL_MS 250        /* between two tellings of how far reading has come */
 
 void active_remember(active_t *a) {
     const rule_texts_t *texts;

@@ -523,6 +523,7 @@ int checkpoint_abort(checkpoint_t *cp, error_t *e) {
     return rc;
 }
 
+rd_kafka_t *checkpoint_client(const checkpoint_t *cp) { return sink_kafka_client(cp->sink); }
 int64_t checkpoint_last_ms(const checkpoint_t *cp) { return cp->last_ms; }
 
 /* ---- rule texts as bytes ---- */

@@ -43,7 +43,8 @@ int checkpoint_found(const checkpoint_t *cp, task_t *task, const position_t *at,
 /* Versions of rule sets whose texts are in the changelog already, as a restore found them. */
 void checkpoint_known_texts(checkpoint_t *cp, const changelog_found_t *found);
 int checkpoint_abort(checkpoint_t *cp, error_t *e);
-int64_t checkpoint_last_ms(const checkpoint_t *cp); /* how long the last commit took */
+rd_kafka_t *checkpoint_client(const checkpoint_t *cp); /* that writes; for other requests as well */
+int64_t checkpoint_last_ms(const checkpoint_t *cp);    /* how long the last commit took */
 
 void texts_save(const rule_texts_t *t, buf_t *b);
 int texts_load(reader_t *r, rule_texts_t *out); /* mem_alloc'd; texts_fini */

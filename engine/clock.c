@@ -22,3 +22,4 @@ static mono_t system_mono(void *ctx) {
 const clock_source_t clock_system = {system_wall, system_mono, 0};
 
 mono_t clock_thread_cpu(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
+mono_t clock_process_cpu(void) { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }

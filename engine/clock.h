@@ -30,4 +30,5 @@ static inline mono_t clock_mono(const clock_source_t *c) { return c->mono(c->ctx
 static inline int64_t mono_diff_ms(mono_t later, mono_t earlier) { return (later.ns - earlier.ns) / 1000000; }
 /* CPU time of the calling thread, for budgets and profiles. */
 mono_t clock_thread_cpu(void);
+mono_t clock_process_cpu(void); /* of all threads */
 #endif

@@ -59,7 +59,7 @@ static int make_topics(demo_kafka_t *k, const plan_t *plan, error_t *e) {
     return rc;
 }
 
-static int show(demo_t *d, const options_t *o, const loaded_t *l, log_t *log) {
+static int show(demo_t *d, const options_t *o, loaded_t *l, log_t *log) {
     char hint[300];
     serve_t serve;
     error_t e = {0};
@@ -83,9 +83,10 @@ static int show(demo_t *d, const options_t *o, const loaded_t *l, log_t *log) {
                              .config = l->config,
                              .plan = l->plan,
                              .rules = l->rules,
-                             .texts = script_texts(l->script),
+                             .script = l->script,
                              .topics_exist = 1,
                              .observer = serve_observer(&serve)};
+    l->script = NULL; /* the engine's now */
     int status = run_engine(&options);
     display_paint(display, NULL, 1);
     display_free(display);

@@ -9,7 +9,7 @@
 #include "serve.h"
 #include "status_line.h"
 
-static int run(const loaded_t *l, log_t *log) {
+static int run(loaded_t *l, log_t *log) {
     serve_t serve;
     error_t e = {0};
     if (serve_open(&serve, l->config, l->config->http, log, &e)) {
@@ -24,9 +24,10 @@ static int run(const loaded_t *l, log_t *log) {
                              .config = l->config,
                              .plan = l->plan,
                              .rules = l->rules,
-                             .texts = script_texts(l->script),
+                             .script = l->script,
                              .grouped = 1,
                              .observer = serve_observer(&serve)};
+    l->script = NULL; /* the engine's now */
     int status = run_engine(&options);
     status_line_free(line);
     notify_close(notify);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Growth starts here, so that the many short lists do not crawl through sizes 1, 2, 4. */
@@ -31,6 +32,20 @@ void mem_keep_buffers(void) {
     mallopt(M_MMAP_THRESHOLD, KEEP_BUFFER);
     mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
     mallopt(M_MXFAST, 0); /* lists of small chunks would be swept for every large one */
+}
+
+void mem_give_back(void) { malloc_trim(0); }
+
+void *mem_map(size_t size) {
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        die(size);
+    return p;
+}
+
+void mem_unmap(void *p, size_t size) {
+    if (p)
+        munmap(p, size);
 }
 
 void *mem_alloc(size_t size) {

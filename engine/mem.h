@@ -16,9 +16,15 @@ char *mem_strndup(const char *s, size_t len); /* adds the final NUL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mem_free(void *p);
 
+/* Zeroed pages of their own, which cost nothing before they are touched; for large tables of which little is used. */
+void *mem_map(size_t size);
+void mem_unmap(void *p, size_t size); /* p may be NULL */
+
 /* For a process through which large buffers stream: the allocator reuses them instead of giving them back to the kernel,
  * which would hand over zeroed pages for every one. Once, at the beginning. */
 void mem_keep_buffers(void);
+/* Gives back what is kept like that and not in use; takes milliseconds, and who allocates meanwhile waits. */
+void mem_give_back(void);
 
 /* Grows *items (elements of `size` bytes) to hold at least `need`, doubling; *cap is in elements. */
 void mem_grow(void *items_ptr, size_t *cap, size_t need, size_t size);

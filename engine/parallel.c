@@ -245,7 +245,7 @@ static void purge(active_t *a) {
     if (checkpoint_busy(a->checkpoint))
         return;
     if (!p->purge)
-        p->purge = purge_new(source_kafka_client(a->source), a->repartition, a->o.task, a->o.log);
+        p->purge = purge_new(checkpoint_client(a->checkpoint), a->repartition, a->o.task, a->o.log);
     for (uint32_t i = 0; i < a->n_safe; i++)
         if (a->safe[i].topic == a->n_inputs)
             purge_turn(p->purge, a->safe[i].offset, clock_mono(&clock_system));

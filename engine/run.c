@@ -31,15 +31,19 @@ typedef struct run {
     mono_t said_at;
     watch_t *watch;
     reloader_t *reloader;
-    rulebox_t *rules;  /* loaded last without a fault: what runs, or would when this process takes over */
-    char *awaited;     /* version of the rules that a reload is going round with; NULL: none */
-    int asked_by_hand; /* not by a change in the folder */
-    buf_t fault;       /* why the rules in the folder do not load, as it was said last; empty: they do */
+    rulebox_t *rules;         /* loaded last without a fault: what runs, or would when this process takes over */
+    char *awaited;            /* version of the rules that a reload is going round with; NULL: none */
+    int asked_by_hand;        /* not by a change in the folder */
+    mono_t rest_at, rest_cpu; /* when it was last looked at whether the process rests, and its CPU time then */
+    int rests;
+    buf_t fault; /* why the rules in the folder do not load, as it was said last; empty: they do */
 } run_t;
 
 #define SAY_AGAIN_MS 30000
 #define PAUSE_NS 1000000000L
-#define LOOP_MS 50
+#define LOOP_MS 100
+#define REST_MS 5000 /* the process is at rest when it takes less than REST_CPU_MS in so long */
+#define REST_CPU_MS 250
 #define LOOK_MS 1000    /* between two looks at what the group runs */
 #define FOREIGN_MS 5000 /* a reload may be going round before that */
 
@@ -285,6 +289,21 @@ static void reload_turn(run_t *r) {
     }
 }
 
+/* ---- rest ---- */
+
+/* Keeping buffers is what makes a stream fast; when it has run dry (or all is loaded) they are given back, once. */
+static void rest_turn(run_t *r) {
+    mono_t now = clock_mono(&clock_system), cpu = clock_process_cpu();
+    if (mono_diff_ms(now, r->rest_at) < REST_MS)
+        return;
+    int rests = mono_diff_ms(cpu, r->rest_cpu) < REST_CPU_MS;
+    if (rests && !r->rests)
+        mem_give_back();
+    r->rests = rests;
+    r->rest_at = now;
+    r->rest_cpu = cpu;
+}
+
 /* ---- the loop ---- */
 
 static void pause_ns(long ns) {
@@ -322,6 +341,7 @@ static int worker_faults(run_t *r, error_t *e) {
 static int turn(run_t *r, error_t *e) {
     int rc = member_turn(r, e);
     reload_turn(r);
+    rest_turn(r);
     if (rc == 0)
         rc = worker_faults(r, e);
     if (observer(r) && observer(r)->tick)
@@ -396,9 +416,10 @@ static int open_all(run_t *r, error_t *e) {
 static void open_rules(run_t *r) {
     buf_t texts = {0};
     r->rules = rulebox_new();
-    texts_save(r->o->texts, &texts);
+    texts_save(script_texts(r->o->script), &texts);
     rulebox_put(r->rules, r->o->plan->version, buf_slice(&texts));
     buf_fini(&texts);
+    script_close(r->o->script);
 }
 
 static void close_all(run_t *r) {
@@ -419,6 +440,7 @@ static void close_all(run_t *r) {
 int run_engine(const run_options_t *o) {
     run_t r = {.o = o, .log = o->log, .kafka = {.log = o->log}, .n_tasks = (int32_t)o->config->parallelism};
     error_t e = {0};
+    r.rest_at = clock_mono(&clock_system);
     r.workers = mem_zalloc((size_t)r.n_tasks * sizeof(worker_t *));
     r.owns = mem_zalloc((size_t)r.n_tasks);
     open_rules(&r);

@@ -11,12 +11,12 @@
 typedef struct run_options {
     log_t *log;
     const config_t *config;
-    const plan_t *plan;        /* for the topics it writes to */
-    const char *rules;         /* path, to watch and to load again */
-    const rule_texts_t *texts; /* as they were loaded from there */
-    int grouped;               /* 0: no group, no committed offsets (the demo's embedded broker) */
-    int topics_exist;          /* 1: nothing is made on the broker */
-    observer_t *observer;      /* is told what happens (terminal, HTTP); may be NULL */
+    const plan_t *plan;   /* for the topics it writes to */
+    const char *rules;    /* path, to watch and to load again */
+    script_t *script;     /* that loaded them; taken over and closed once their texts are kept: tasks have their own */
+    int grouped;          /* 0: no group, no committed offsets (the demo's embedded broker) */
+    int topics_exist;     /* 1: nothing is made on the broker */
+    observer_t *observer; /* is told what happens (terminal, HTTP); may be NULL */
 } run_options_t;
 
 /* Exit status. Signals: SIGTERM and SIGINT stop, SIGHUP reloads. */

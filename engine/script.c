@@ -383,7 +383,7 @@ int script_open(script_t **out, const script_limits_t *limits, log_t *log, error
     }
     lua_atpanic(s->L, panic);
     open_names();
-    s->symbols = mem_zalloc(SCRIPT_SYMBOLS * sizeof *s->symbols);
+    s->symbols = mem_map(SCRIPT_SYMBOLS * sizeof *s->symbols);
     rc = script_protect(s, open_body, s);
     if (rc == 0) {
         s->where = script_entry(s, "row.where");

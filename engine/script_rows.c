@@ -252,6 +252,6 @@ void script_rows_fini(script_t *s) {
     }
     mem_free(s->layouts);
     mem_free(s->fns);
-    mem_free(s->symbols);
+    mem_unmap(s->symbols, SCRIPT_SYMBOLS * sizeof *s->symbols);
     mem_free(s->some);
 }

@@ -323,6 +323,7 @@ static void doze(void) {
 
 static void *watchdog_thread(void *arg) {
     (void)arg;
+    pthread_setname_np(pthread_self(), "watchdog");
     unsigned quiet = 0;
     while (!atomic_load(&watchdog.stopping)) {
         int active = 0;

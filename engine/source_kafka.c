@@ -61,7 +61,8 @@ static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *se
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (p) {
             p->at_end = 1;
-            atomic_store(&p->end, m->offset);
+            atomic_store(&p->end, m->offset); /* marks of transactions lie before it, which nobody is given */
+            atomic_store(&p->next, m->offset);
         }
         return 0;
     }
@@ -503,6 +504,9 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     pthread_mutex_unlock(&s->lock);
     s->told = 0;
     s->positions = mem_realloc(s->positions, (n + 1) * sizeof *s->positions);
+    conf_kafka_end(s->asker,
+                   s->ctx->log); /* the reader answers from here on: a client has threads, which wake and take memory */
+    s->asker = NULL;
     return 0;
 }
 
@@ -542,4 +546,7 @@ int64_t source_kafka_lag(source_t *base, int32_t topic, int32_t partition) {
     return end < 0 ? -1 : end > next ? end - next : 0;
 }
 
-rd_kafka_t *source_kafka_client(source_t *s) { return ((source_kafka_t *)s)->asker; }
+rd_kafka_t *source_kafka_client(source_t *base) {
+    const source_kafka_t *s = (const source_kafka_t *)base;
+    return s->rk ? s->rk : s->asker;
+}

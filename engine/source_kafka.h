@@ -30,5 +30,7 @@ const position_t *source_kafka_positions(const source_t *s, uint32_t *n);
 int source_kafka_grown(source_t *s);
 /* Records not read yet, by the last known end; -1: not known. Any thread. */
 int64_t source_kafka_lag(source_t *s, int32_t topic, int32_t partition);
-rd_kafka_t *source_kafka_client(source_t *s); /* for questions about offsets and topics */
+/* For questions about offsets and topics: the reader itself, or before there is one a client for that alone. Another one
+ * after each assignment; on the thread that assigns. */
+rd_kafka_t *source_kafka_client(source_t *s);
 #endif

@@ -29,7 +29,7 @@ typedef struct source_kafka {
     const char *const *topics;
     const clock_source_t *clock;
     kafka_context_t *ctx;
-    rd_kafka_t *asker; /* for questions; reads nothing */
+    rd_kafka_t *asker; /* for questions before anything is read; NULL from then on */
     rd_kafka_t *rk;    /* reads what is assigned; NULL before that */
     int wake_fd;       /* readable when a queue has something */
     partition_t *parts;

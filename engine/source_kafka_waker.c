@@ -10,20 +10,38 @@
 #define COUNT_EVERY_MS 5000 /* between questions for the number of partitions */
 #define LAG_EVERY_MS 1000   /* between questions while there is no backlog */
 
-static void ask_end(source_kafka_t *s, uint32_t turn) {
+/* The reader's client, which is not taken away before it is given back; NULL: nothing is read. Under the lock. */
+static rd_kafka_t *borrow_client(source_kafka_t *s) {
+    rd_kafka_t *rk = s->n_parts ? s->rk : NULL;
+    s->asking = rk != NULL;
+    return rk;
+}
+
+static void return_client(source_kafka_t *s) {
+    s->asking = 0;
+    pthread_cond_broadcast(&s->asked);
+}
+
+/* Nothing has come since the broker said that this is the end. */
+static int at_known_end(const partition_t *p) {
+    int64_t end = atomic_load(&p->end);
+    return end >= 0 && end == atomic_load(&p->next);
+}
+
+/* always: the answer matters less than that the fetcher is woken. */
+static void ask_end(source_kafka_t *s, uint32_t turn, int always) {
     int64_t low, high;
     pthread_mutex_lock(&s->lock);
-    rd_kafka_t *rk = s->n_parts ? s->rk : NULL;
-    position_t at = rk ? s->parts[turn % s->n_parts].at : (position_t){0};
+    const partition_t *asked = s->n_parts ? &s->parts[turn % s->n_parts] : NULL;
+    rd_kafka_t *rk = asked && (always || !at_known_end(asked)) ? borrow_client(s) : NULL;
+    position_t at = rk ? asked->at : (position_t){0};
     const char *topic = rk ? s->topics[at.topic] : NULL;
-    s->asking = rk != NULL;
     pthread_mutex_unlock(&s->lock);
     if (!rk)
         return;
     int failed = rd_kafka_query_watermark_offsets(rk, topic, at.partition, &low, &high, 1000) != 0;
     pthread_mutex_lock(&s->lock);
-    s->asking = 0;
-    pthread_cond_broadcast(&s->asked);
+    return_client(s);
     partition_t *p = failed ? NULL : source_kafka_part(s, at.topic, at.partition);
     if (p)
         atomic_store(&p->end, high);
@@ -41,10 +59,16 @@ static void count_partitions(source_kafka_t *s, uint32_t turn) {
     int32_t topic = topics ? (int32_t)(turn % (uint32_t)topics) : 0;
     for (uint32_t i = 0; i < s->n_parts; i++)
         reads += s->parts[i].at.topic == topic;
-    if (topics && s->n_parts && topic != s->aside)
+    rd_kafka_t *rk = topics && topic != s->aside ? borrow_client(s) : NULL;
+    if (rk)
         snprintf(name, sizeof name, "%s", s->topics[topic]);
     pthread_mutex_unlock(&s->lock);
-    int count = *name ? topics_partitions(s->asker, name, 1000, NULL) : 0, ours = 0;
+    if (!rk)
+        return;
+    int count = topics_partitions(rk, name, 1000, NULL), ours = 0;
+    pthread_mutex_lock(&s->lock);
+    return_client(s);
+    pthread_mutex_unlock(&s->lock);
     for (int p = s->number; p < count; p += s->of)
         ours++;
     if (ours > reads)
@@ -77,6 +101,7 @@ static void nap(source_kafka_t *s, uint32_t ms) {
 /* Where nothing is being read there is nothing to wake: the thread sleeps long, until the reader has something to read. */
 void *source_kafka_waker(void *arg) {
     source_kafka_t *s = arg;
+    pthread_setname_np(pthread_self(), "waker");
     uint32_t turn = 0, count = 0, since_count = 0, since_ask = 0, cold = 0;
     while (!atomic_load(&s->stop)) {
         uint32_t nap_ms = cold < COLD_MS ? WAKE_EVERY_MS : COLD_NAP_MS;
@@ -91,7 +116,7 @@ void *source_kafka_waker(void *arg) {
         if (!hot && since_ask < LAG_EVERY_MS)
             continue;
         since_ask = 0;
-        ask_end(s, turn++);
+        ask_end(s, turn++, hot);
     }
     return NULL;
 }

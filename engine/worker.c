@@ -293,6 +293,9 @@ static void carry_out(worker_t *w, want_t want, unsigned number) {
 static void *worker_main(void *arg) {
     worker_t *w = arg;
     want_t want = WANT_NOTHING;
+    char name[16]; /* as the system allows */
+    snprintf(name, sizeof name, "task %d", w->o.task);
+    pthread_setname_np(pthread_self(), name);
     while (want != WANT_END) {
         pthread_mutex_lock(&w->lock);
         while (w->asked == w->carried)
@@ -339,6 +342,8 @@ void worker_reload(worker_t *w, script_t *script, plan_t *plan) {
     plan_t *old_plan = w->plan;
     w->script = script;
     w->plan = plan;
+    if (w->active)
+        active_wake(w->active);
     pthread_mutex_unlock(&w->lock);
     if (old_plan) {
         script_close(old_script);

@@ -13,12 +13,16 @@ local function none(differences)
 end
 
 describe("the pizza rules on a real broker, " .. orders .. " orders, seed " .. seed, function()
-    local run, stopped
+    local run, stopped, rest
 
     setup(function()
         run = pizza_run.new { name = "run", orders = orders, seed = seed }
         local engine = run:start()
         run:wait(120)
+        process.eventually(40, function()
+            rest = engine:usage()
+            return rest.rss < rest.peak * 0.8
+        end, 0.5)
         engine:signal("TERM")
         stopped = { status = engine:wait(15), err = engine.err }
     end)
@@ -27,6 +31,12 @@ describe("the pizza rules on a real broker, " .. orders .. " orders, seed " .. s
     it("write the same multiset of records per topic as the reference", function() none(run:differences()) end)
 
     it("stop on SIGTERM with status 0", function() assert.equal(0, stopped.status.code, stopped.err) end)
+
+    it("give back the memory that the stream took, when it has run dry", function()
+        print(("figure: resident memory %.1f MB at rest, %.1f MB at most"):format(rest.rss / 2 ^ 20, rest.peak / 2 ^ 20))
+        assert.is_true(rest.rss < rest.peak * 0.8)
+        assert.is_true(rest.peak < 150 * 2 ^ 20)
+    end)
 
     it("carry the rule and its version as headers, keys as JSON objects", function()
         local records = client.read(run.broker.bootstrap, { topic = run.prefix .. "pizza_stream_out_agg", count = 1, timeout = 20 })
