@@ -7,7 +7,7 @@
 #include "active_kafka.h"
 #include "parallel.h"
 
-#define ACTIVE_EVENTS 4096 /* of a poll */
+#define ACTIVE_EVENTS 2048 /* of a poll */
 
 struct active {
     active_options_t o;

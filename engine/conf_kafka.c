@@ -15,6 +15,7 @@ typedef struct setting {
 } setting_t;
 
 #define TRANSACTION_MS 10000
+#define FETCH_MAX 2097152
 
 #define MEMBER (1u << KAFKA_MEMBER)
 #define READER (1u << KAFKA_READER)
@@ -34,14 +35,13 @@ static const setting_t defaults[] = {
     {"heartbeat.interval.ms", "2000", MEMBER},
     {"max.poll.interval.ms", "60000", MEMBER},
     {"fetch.wait.max.ms", "500", READER},
-    {"fetch.message.max.bytes", "2097152", READER},
     {"fetch.max.bytes", "4194304", READER},
     {"queued.min.messages", "1000000", READER},
     {"linger.ms", "2", PRODUCER},
     {"batch.size", "1000000", PRODUCER},
-    {"batch.num.messages", "50000", PRODUCER},
-    {"queue.buffering.max.messages", "50000", PRODUCER}, /* each takes about 600 bytes beside its own */
-    {"queue.buffering.max.kbytes", "32768", PRODUCER},
+    {"batch.num.messages", "20000", PRODUCER},
+    {"queue.buffering.max.messages", "20000", PRODUCER}, /* each takes about 600 bytes beside its own */
+    {"queue.buffering.max.kbytes", "16384", PRODUCER},
 };
 
 /* What the guarantees rest on. */
@@ -147,14 +147,25 @@ static int name_member(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
     return rc;
 }
 
+/* What may wait, and what one fetch may bring of a partition. The bound is looked at before a fetch, not after it, and the
+ * broker counts compressed bytes: with fetches of a quarter it is not passed by many times itself. */
+static int set_prefetch(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
+    char text[32];
+    int64_t fetch = c->prefetch / 4 < FETCH_MAX ? c->prefetch / 4 : FETCH_MAX;
+    if (c->prefetch <= 0)
+        return 0;
+    snprintf(text, sizeof text, "%lld", (long long)(c->prefetch / 1024));
+    int rc = set(conf, "queued.max.messages.kbytes", text, 0, e);
+    snprintf(text, sizeof text, "%lld", (long long)fetch);
+    return rc ? rc : set(conf, "fetch.message.max.bytes", text, 0, e);
+}
+
 int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                rd_kafka_conf_t **out, error_t *e) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    char kbytes[32];
-    snprintf(kbytes, sizeof kbytes, "%lld", (long long)(c->prefetch / 1024));
     int rc = set_all(conf, defaults, sizeof defaults / sizeof *defaults, role, e);
-    if (rc == 0 && role == KAFKA_READER && c->prefetch > 0)
-        rc = set(conf, "queued.max.messages.kbytes", kbytes, 0, e);
+    if (rc == 0 && role == KAFKA_READER)
+        rc = set_prefetch(conf, c, e);
     for (uint32_t i = 0; rc == 0 && i < c->n_kafka; i++)
         if (belongs(c->kafka[i].name, role))
             rc = set(conf, c->kafka[i].name, c->kafka[i].value, c->kafka[i].secret, e);

@@ -26,7 +26,7 @@ config.settings = {
     { name = "max_state", type = "size", default = "1GB", range = { 1024 ^ 2, 1024 * GB, words = { "1MB", "1024GB" } },
         doc = "bytes of state that the rules may keep" },
     { name = "budget", type = "budget", doc = "what rules may use: time per evaluation and memory" },
-    { name = "prefetch", type = "size", default = "32MB", range = { 1024 ^ 2, 16 * GB, words = { "1MB", "16GB" } },
+    { name = "prefetch", type = "size", default = "16MB", range = { 1024 ^ 2, 16 * GB, words = { "1MB", "16GB" } },
         doc = "bytes of records fetched ahead" },
 }
 
