@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -27,6 +28,8 @@
 #define STREAM_BYTES ((size_t)64 * 1024)
 #define SEND_BYTES (128 * 1024)
 #define EVENTS_BEFORE 50 /* what a new reader of events gets of the past */
+#define METRICS_MS 250   /* a snapshot's metrics are written again after that, should there be no newer one */
+#define EVENTS_TYPE "text/event-stream; charset=utf-8"
 #define WAIT_MS 200
 #define WAIT_STREAM_MS 40
 
@@ -47,7 +50,7 @@ typedef struct request {
     waits_t waits;               /* suspended, for that */
     struct request *prev, *next; /* of those that are suspended */
     uint64_t reloads;            /* that many must have finished */
-    int asked, is_stream;
+    int asked, is_stream, is_head;
     mono_t deadline; /* of the wait for a reload; of the next comment on a stream */
     uint64_t at;     /* next event */
     buf_t out;
@@ -70,6 +73,9 @@ struct http {
     request_t *suspended;
     uint32_t n_connections, n_streams;
     mono_t swept;
+    buf_t metrics; /* text of the snapshot with that number */
+    uint64_t metrics_of;
+    mono_t metrics_at;
 };
 
 static int64_t ms_since(mono_t t) { return mono_diff_ms(clock_mono(&clock_system), t); }
@@ -174,12 +180,24 @@ static enum MHD_Result get_ready(request_t *r) {
     return send_text(r, MHD_HTTP_OK, "ready");
 }
 
+/* The text of a snapshot is written once, however many ask; also what it says of the process is that old then. */
+static slice_t metrics_text(http_t *h) {
+    const snapshot_t *s = snapshot_take(h->publisher);
+    if (h->metrics_of != s->number || ms_since(h->metrics_at) >= METRICS_MS) {
+        buf_clear(&h->metrics);
+        metrics_write(s, &h->metrics);
+        h->metrics_of = s->number;
+        h->metrics_at = clock_mono(&clock_system);
+    }
+    snapshot_drop(h->publisher, s);
+    return buf_slice(&h->metrics);
+}
+
 static enum MHD_Result get_metrics(request_t *r) {
+    http_t *h = r->http;
     buf_t b = {0};
-    const snapshot_t *s = snapshot_take(r->http->publisher);
-    metrics_write(s, pulse_age_ms(r->http->pulse), &b);
-    metrics_write_http(r->http->n_connections, r->http->n_streams, &b);
-    snapshot_drop(r->http->publisher, s);
+    buf_add_slice(&b, metrics_text(h));
+    metrics_write_now(pulse_age_ms(h->pulse), h->n_connections, h->n_streams, &b);
     return send_buf(r, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
@@ -252,6 +270,9 @@ static enum MHD_Result get_events(request_t *r) {
              after = last ? strtoull(last, NULL, 10) : 0;
     if (r->http->n_streams >= STREAMS_MAX)
         return send_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many readers of events");
+    if (r->is_head)
+        return send_response(r, MHD_HTTP_OK, EVENTS_TYPE,
+                             MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT));
     r->at = next - first > EVENTS_BEFORE ? next - EVENTS_BEFORE : first;
     if (last && after < next) /* numbers of an earlier process may be greater than any here */
         r->at = after + 1 > first ? after + 1 : first;
@@ -263,7 +284,7 @@ static enum MHD_Result get_events(request_t *r) {
     r->http->n_streams++;
     buf_add_str(&r->out, "retry: 1000\n\n");
     r->deadline = ms_ahead(BEAT_MS);
-    return send_response(r, MHD_HTTP_OK, "text/event-stream; charset=utf-8",
+    return send_response(r, MHD_HTTP_OK, EVENTS_TYPE,
                          MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_events, r, NULL));
 }
 
@@ -345,10 +366,27 @@ static enum MHD_Result wrong_method(request_t *r, const char *allowed) {
     return send_response(r, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", response);
 }
 
+static enum MHD_Result count_host(void *count, enum MHD_ValueKind kind, const char *name, const char *value) {
+    (void)kind;
+    (void)value;
+    *(int *)count += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+/* Of several one is believed here and another one by whatever stands between. */
+static int count_hosts(const request_t *r) {
+    int n = 0;
+    MHD_get_connection_values(r->conn, MHD_HEADER_KIND, count_host, &n);
+    return n;
+}
+
 static enum MHD_Result answer(request_t *r, const char *path, const char *method) {
     int reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0, changes = strcmp(method, "POST") == 0;
     const route_t *get = find(reading, path), *post = find(changing, path);
     enum MHD_Result result;
+    r->is_head = strcmp(method, "HEAD") == 0;
+    if (count_hosts(r) > 1)
+        return send_text(r, MHD_HTTP_BAD_REQUEST, "more than one Host");
     if (!http_guard_host(&r->http->listener, header(r, "Host")))
         return send_text(r, MHD_HTTP_FORBIDDEN, "this listener does not answer to that Host");
     if (get)
@@ -357,7 +395,7 @@ static enum MHD_Result answer(request_t *r, const char *path, const char *method
         return may_change(r, &result) ? post->answer(r) : result;
     return post ? wrong_method(r, "POST")
                 : send_text(r, MHD_HTTP_NOT_FOUND,
-                            "not here; there are /, /healthz, /readyz, /metrics, /rules, /events");
+                            "not here; there are /, /healthz, /readyz, /metrics, /rules, /events, and POST /-/reload");
 }
 
 static connection_t *connection_of(struct MHD_Connection *conn) {
@@ -451,6 +489,7 @@ static void sweep(http_t *h) {
 
 static void *serve(void *arg) {
     http_t *h = arg;
+    pthread_setname_np(pthread_self(), "http");
     while (!atomic_load(&h->stop_asked)) {
         MHD_run_wait(h->daemon, h->suspended ? WAIT_STREAM_MS : WAIT_MS);
         wake_due(h);
@@ -519,6 +558,7 @@ void http_close(http_t *h) {
     else if (h->daemon)
         MHD_stop_daemon(h->daemon);
     http_listen_close(&h->listener);
+    buf_fini(&h->metrics);
     mem_free(h->token);
     mem_free(h);
 }

@@ -154,7 +154,9 @@ static const metric_t all_metrics[] = {
 /* ---- writing ---- */
 
 static void write_head(buf_t *b, const char *name, const char *type, const char *help) {
-    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    const char *const parts[] = {"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"};
+    for (size_t i = 0; i < COUNT(parts); i++)
+        buf_add_str(b, parts[i]);
 }
 
 static void write_value(buf_t *b, double v) {
@@ -167,7 +169,9 @@ static void write_value(buf_t *b, double v) {
 }
 
 static void write_label(buf_t *b, int first, const char *name, const char *value) {
-    buf_printf(b, "%c%s=\"", first ? '{' : ',', name);
+    buf_add_char(b, first ? '{' : ',');
+    buf_add_str(b, name);
+    buf_add_str(b, "=\"");
     for (; *value; value++) {
         if (*value == '\n') {
             buf_add_str(b, "\\n");
@@ -268,14 +272,12 @@ static void write_process(buf_t *b) {
                    (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
 }
 
-void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b) {
+void metrics_write(const snapshot_t *s, buf_t *b) {
     for (size_t m = 0; m < COUNT(all_metrics); m++) {
         subject_t all = {s, NULL, NULL, NULL};
         write_head(b, all_metrics[m].name, all_metrics[m].type, all_metrics[m].help);
         write_sample(b, &all_metrics[m], &all);
     }
-    write_head(b, "ananas_loop_beat_age_seconds", "gauge", "How long ago the loop last turned.");
-    buf_printf(b, "ananas_loop_beat_age_seconds %.3f\n", (double)beat_ms / 1000.0);
     write_head(b, "ananas_reloads_total", "counter", "Reloads of the rules, by result.");
     buf_printf(b, "ananas_reloads_total{result=\"ok\"} %llu\nananas_reloads_total{result=\"refused\"} %llu\n",
                (unsigned long long)s->reloads_ok, (unsigned long long)s->reloads_failed);
@@ -296,7 +298,9 @@ void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b) {
     write_process(b);
 }
 
-void metrics_write_http(uint32_t connections, uint32_t readers, buf_t *b) {
+void metrics_write_now(int64_t beat_ms, uint32_t connections, uint32_t readers, buf_t *b) {
+    write_head(b, "ananas_loop_beat_age_seconds", "gauge", "How long ago the loop last turned.");
+    buf_printf(b, "ananas_loop_beat_age_seconds %.3f\n", (double)beat_ms / 1000.0);
     write_head(b, "ananas_http_connections", "gauge", "Connections to the listener, this one included.");
     buf_printf(b, "ananas_http_connections %u\n", connections);
     write_head(b, "ananas_http_event_readers", "gauge", "Connections that read /events.");

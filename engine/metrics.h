@@ -6,7 +6,8 @@
 #define ANANAS_METRICS_H
 #include "snapshot.h"
 
-/* beat_ms: how long ago the loop last turned. */
-void metrics_write(const snapshot_t *s, int64_t beat_ms, buf_t *b);
-void metrics_write_http(uint32_t connections, uint32_t readers, buf_t *b); /* of the listener itself */
+/* What stands in the snapshot, and the process's memory and CPU time: may be shown more than once. */
+void metrics_write(const snapshot_t *s, buf_t *b);
+/* What is of the moment. beat_ms: how long ago the loop last turned; connections, readers: of the listener itself. */
+void metrics_write_now(int64_t beat_ms, uint32_t connections, uint32_t readers, buf_t *b);
 #endif

@@ -146,6 +146,7 @@ static void publish(publisher_t *p) {
     snapshot_t *s = mem_zalloc(sizeof *s), *old;
     arena_init(&s->arena);
     s->refs = 1;
+    s->number = p->newest ? p->newest->number + 1 : 1;
     s->at = clock_wall(&clock_system);
     s->started = p->started;
     s->phase = p->phase;

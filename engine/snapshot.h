@@ -82,7 +82,8 @@ typedef struct snapshot_task {
 
 typedef struct snapshot {
     arena_t arena;
-    int refs; /* under the publisher's lock */
+    int refs;        /* under the publisher's lock */
+    uint64_t number; /* from 1; the next one has the next */
     phase_t phase;
     wall_t at, started, phase_since;
     const char *version; /* of the rule set; "" while standing by */

@@ -57,15 +57,19 @@ end
 
 -- Runs until the group has committed n records, then ends it: { rate, first, cpu, peak }. The rate is taken between the first
 -- committed position and the last before the end (where there are none between, over all). o.settings: more configuration;
--- o.beside: a command that runs meanwhile; what it wrote is in `beside`.
+-- o.beside: gives the command that runs meanwhile, for the process's number; what it wrote is in `beside`.
 function live.run(prefix, topic, n, o)
     local child = live.start(live.deployment(prefix, topic, o))
-    local beside = o.beside and process.spawn(o.beside)
+    local beside = o.beside and o.beside(child.pid)
+    if beside then
+        beside.stdout = bench.folder .. "/beside.out"
+        beside = process.spawn(beside)
+    end
     local ok, seen = pcall(bench.run, { live.program "progress", live.broker(), prefix, topic, n })
     child:signal "TERM"
     local used = bench.finish(child)
     if beside then beside:stop() end
-    used.beside = beside and beside.out
+    used.beside = beside and bench.read(bench.folder .. "/beside.out")
     if not ok then error(("run did not get through %s: %s\n%s"):format(topic, seen, bench.read(bench.folder .. "/run.err")), 0) end
     local points = bench.json(seen.out).points
     local first, last = points[1], points[#points - 1]

@@ -3,8 +3,8 @@ local ffi = require "ffi"
 
 ffi.cdef [[
 struct metrics_buf { char *s; size_t len, cap; };
-void metrics_write(const void *snapshot, int64_t beat_ms, struct metrics_buf *b);
-void metrics_write_http(uint32_t connections, uint32_t readers, struct metrics_buf *b);
+void metrics_write(const void *snapshot, struct metrics_buf *b);
+void metrics_write_now(int64_t beat_ms, uint32_t connections, uint32_t readers, struct metrics_buf *b);
 void buf_fini(void *b);
 ]]
 local lib = ananas.library()
@@ -12,8 +12,8 @@ local lib = ananas.library()
 -- Of a snapshot in which all is zero: a process that has just begun, without sources and rules.
 local function text_of(beat)
     local b = ffi.new "struct metrics_buf"
-    lib.metrics_write(ffi.new "char[65536]", beat, b)
-    lib.metrics_write_http(3, 1, b)
+    lib.metrics_write(ffi.new "char[65536]", b)
+    lib.metrics_write_now(beat, 3, 1, b)
     local text = ffi.string(b.s, b.len)
     lib.buf_fini(b)
     return text

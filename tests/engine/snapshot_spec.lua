@@ -43,6 +43,14 @@ describe("a snapshot", function()
         end)
     end)
 
+    it("has a number that no other one has, so that what was made of it can be kept", function()
+        local before
+        with_newest(function(s) before = tonumber(s.number) end)
+        with_newest(function(s) assert.equal(before, tonumber(s.number)) end)
+        o.reloaded(o, 0, nil, 1, "reloaded")
+        with_newest(function(s) assert.equal(before + 1, tonumber(s.number)) end)
+    end)
+
     it("says that a task is restored until it turns or is closed", function()
         o.restoring(o, 0)
         o.tick(o, 1)

@@ -27,7 +27,7 @@ function Client:read(seconds, until_pattern)
     local deadline, bytes = process.now() + seconds, ffi.new("char[65536]")
     local fds = ffi.new("struct process_pollfd[1]", { { self.fd, 1, 0 } })
     while not self.over and process.now() < deadline and not (until_pattern and self.text:find(until_pattern)) do
-        if C.poll(fds, 1, 50) > 0 then
+        if C.poll(fds, 1, math.min(50, math.ceil((deadline - process.now()) * 1000))) > 0 then
             local n = tonumber(C.read(self.fd, bytes, 65536))
             if n <= 0 then self.over = true else self.text = self.text .. ffi.string(bytes, n) end
         end
