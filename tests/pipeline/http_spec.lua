@@ -72,6 +72,24 @@ describe("HTTP", function()
         end
     end)
 
+    -- Their text is shared between scrapes; what it says must not grow old by that.
+    it("answers a hundred scrapes a second, none with numbers that are old", function()
+        local took, first, last, begin = {}, nil, 0, process.now()
+        for i = 1, 100 do
+            local asked = process.now()
+            local answer = get(port, "/metrics")
+            took[i] = process.now() - asked
+            assert.equal(200, answer.status)
+            local records = tonumber(answer.body:match '\nananas_source_records_total{source="pizzas"} (%d+)')
+            assert.is_true(records >= last)
+            first, last = first or records, records
+            process.sleep(math.max(0, begin + i / 100 - process.now()))
+        end
+        assert.is_true(last > first)
+        table.sort(took)
+        print(("figure: scrapes took %.1f ms in the middle, %.1f ms at most"):format(took[50] * 1000, took[100] * 1000))
+    end)
+
     it("has metrics that Prometheus' own check finds nothing wrong with", function()
         if not promtool.is_there() then return pending "promtool is not to be had" end
         replay.write(folder .. "/metrics", get(port, "/metrics").body)
@@ -160,6 +178,15 @@ describe("HTTP", function()
         assert.equal(200, post(port, "/-/reload").status)
     end)
 
+    it("gives a head without a body, of events as well, and wants one Host", function()
+        for _, path in ipairs { "/", "/metrics", "/rules", "/events" } do
+            local answer = ask(port, "HEAD " .. path .. " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 5)
+            assert.equal(200, answer.status, path)
+            assert.equal("", answer.body, path)
+        end
+        assert.equal(400, get(port, "/healthz", { ["X: y\r\nHost"] = "evil.example" }).status)
+    end)
+
     it("bounds bodies and heads, and survives nonsense", function()
         assert.equal(413, ask(port, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n").status)
         assert.truthy(({ [431] = 1, [414] = 1, [400] = 1 })[ask(port, "GET / HTTP/1.1\r\nHost: localhost\r\nX: " .. ("x"):rep(100000) .. "\r\n\r\n").status])
@@ -241,9 +268,32 @@ http "0.0.0.0:%d"
             replay.write(folder .. "/reach.lua", ('rule "all" { from = "logins", to = %q }'):format(names.output))
             one = process.spawn { replay.binary, "run", "-c", folder .. "/ananas.lua", env = { TOKEN = "s3cret-t0ken" } }
             assert(process.eventually(30, function() return net.is_open(at) and get(at, "/readyz").status == 200 end, 0.1), one.err)
-            return at
+            return at, names
         end
         after_each(function() one:stop(15) end)
+
+        it("shows no lag where all is read, also behind the mark that ends a transaction", function()
+            local at, names = run ""
+            local producer = client.producer(broker.bootstrap, { ["transactional.id"] = kafka.name "writer" })
+            producer:init_transactions()
+            producer:begin()
+            producer:send { topic = names.input, partition = 0, value = '{"user":"ada"}' }
+            producer:commit()
+            producer:close()
+            local topic = names.input:gsub("%p", "%%%0")
+            local function sample(what)
+                return get(at, "/metrics").body:match("\nananas_partition_" .. what .. '{source="logins",topic="' .. topic .. '",partition="0"} (%d+)')
+            end
+            local lag
+            assert(process.eventually(15, function()
+                lag = sample "consumer_lag_records"
+                return sample "records_total" == "1" and lag == "0"
+            end, 0.1), "lag " .. tostring(lag))
+            for _ = 1, 15 do   -- brokers are asked for the end every second
+                assert.equal("0", sample "consumer_lag_records")
+                process.sleep(0.1)
+            end
+        end)
 
         it("reloads for those who send the token, and shows it to nobody", function()
             local at = run 'http_token (env "TOKEN")'
