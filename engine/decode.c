@@ -211,8 +211,7 @@ static void clear_row(const batch_run_t *run) {
 static const char *walk_record(batch_run_t *run, const record_t *r, const char **reason) {
     walk_t *w = &run->walk;
     const char *s = json_ws(r->value.s, r->value.s + r->value.len);
-    w->begin = r->value.s;
-    w->end = r->value.s + r->value.len;
+    walk_begin(w, r->value.s, r->value.len);
     if (r->value.len > UINT32_MAX) {
         *reason = "larger than 4 GB";
         return NULL;
@@ -222,11 +221,10 @@ static const char *walk_record(batch_run_t *run, const record_t *r, const char *
         *reason = status ? json_reason(status) : "not a JSON object";
         return NULL;
     }
-    w->status = JSON_CUT_OFF;
     const char *p = s < w->end ? run->d->walk(w, run->d->root, s) : NULL;
     if (!p && w->status == WALK_REPEATED) {
         for (uint32_t i = 0; i < run->d->n_lists; i++)
-            w->lists[i].n = w->lists[i].start;
+            w->lists[i].at = w->lists[i].cells + w->lists[i].start;
         clear_row(run);
         p = walk_repeated(w, run->d->root, s);
     }
@@ -262,12 +260,14 @@ static const char *decode_record(batch_run_t *run, const record_t *r) {
     if (!r->value.s)
         return "tombstone";
     for (uint32_t i = 0; i < d->n_lists; i++)
-        run->walk.lists[i].start = run->walk.lists[i].n;
+        run->walk.lists[i].start = walk_list_n(&run->walk.lists[i]);
     if (!walk_record(run, r, &reason))
         return reason;
     for (uint32_t i = 0; i < d->n_cells; i++)
         if (d->columns[i].meta >= 0)
             run->cells[i][row] = meta_cell(d, d->columns[i].meta, r);
+    for (uint32_t i = 0; i < d->n_lists; i++)
+        walk_number(&run->walk.lists[i], row);
     origin_t *o = &run->origins[row];
     reason = judge_time(run, r, &o->time);
     o->offset = r->offset;
@@ -288,7 +288,7 @@ static void refuse(batch_run_t *run, uint32_t record, const char *reason, int is
     clear_row(run);
     for (uint32_t i = 0; i < run->d->n_lists; i++)
         if (!is_tombstone)
-            run->walk.lists[i].n = run->walk.lists[i].start;
+            run->walk.lists[i].at = run->walk.lists[i].cells + run->walk.lists[i].start;
 }
 
 static void begin(batch_run_t *run, arena_t *a) {
@@ -301,11 +301,8 @@ static void begin(batch_run_t *run, arena_t *a) {
         memset(run->cells[i], 0, n * sizeof(cell_t));
     }
     walk_list_t *lists = arena_array(a, walk_list_t, d->n_lists);
-    for (uint32_t i = 0; i < d->n_lists; i++) {
-        uint32_t cap = d->lists[i].n_guess;
-        lists[i] = (walk_list_t){
-            arena_array(a, cell_t, cap), arena_array(a, uint32_t, cap), arena_array(a, uint32_t, cap), 0, cap, 0};
-    }
+    for (uint32_t i = 0; i < d->n_lists; i++)
+        walk_list_init(&lists[i], a, d->lists[i].n_guess);
     run->walk = (walk_t){.arena = a,
                          .intern = d->intern,
                          .symbols = d->intern ? intern_short(d->intern) : NULL,
@@ -327,7 +324,7 @@ static void note_symbols(batch_run_t *run) {
     }
     for (uint32_t i = 0; i < d->n_lists; i++) {
         shape_node_t *node = d->lists[i].node;
-        uint32_t n = run->walk.lists[i].n;
+        uint32_t n = walk_list_n(&run->walk.lists[i]);
         d->lists[i].n_guess = n + n / 8 + 64;
         if (node && node->interns) {
             node->asked += n;
@@ -361,7 +358,7 @@ static void finish(batch_run_t *run, arena_t *a) {
     unnested_t *unnested = arena_array(a, unnested_t, d->n_unnests);
     for (uint32_t i = 0; i < d->n_unnests; i++) {
         const walk_list_t *l = &run->walk.lists[d->list_of[i]];
-        unnested[i] = (unnested_t){l->n, l->origin, l->sub, l->cells};
+        unnested[i] = (unnested_t){walk_list_n(l), l->origin, l->sub, l->cells};
     }
     run->out->unnested = unnested;
 }

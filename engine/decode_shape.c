@@ -7,6 +7,8 @@
 #define JUDGED_STRINGS 256
 #define LONGEST_PAUSE 1024
 
+static void forget_edges(shape_edge_t edges[2]) { edges[0].len = edges[1].len = 0; }
+
 shape_node_t *shape_new(void) {
     shape_node_t *node = mem_zalloc(sizeof *node);
     node->column = node->list = -1;
@@ -55,7 +57,6 @@ shape_node_t *shape_want(shape_node_t *node, const char *name, size_t len) {
         if (slice_eq(node->members[i]->key, key))
             return node->members[i]->node;
     shape_node_t *value = shape_new();
-    value->path_bit = (uint64_t)1 << (node->n_wanted & 63); /* a bit shared costs time, not truth */
     shape_member_t *m = add_member(node, key);
     m->node = value;
     index_wanted(node, m);
@@ -106,16 +107,25 @@ shape_node_t *shape_want_path(shape_node_t *root, const char *path) {
     return node;
 }
 
+/* After the element's. */
+static void settle_symbols(shape_node_t *node) {
+    node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
+    node->holds_symbols = node->enters_arrays && node->element->lists_symbols;
+}
+
 void shape_settle(shape_node_t *node) {
     node->only_path = node->is_path && node->column < 0 && node->list < 0;
     node->enters_arrays = node->only_path && node->element;
     node->enters_objects = node->only_path && node->n_wanted > 0;
     node->opens = node->is_path && node->n_wanted > 0;
-    node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
-    for (size_t i = 0; i < node->n_wanted; i++)
-        shape_settle(node->members[i]->node);
+    for (size_t i = 0; i < node->n_wanted; i++) {
+        shape_node_t *value = node->members[i]->node;
+        value->path_bit = value->is_path ? (uint64_t)1 << (i & 63) : 0; /* a bit shared costs time, not truth */
+        shape_settle(value);
+    }
     if (node->element)
         shape_settle(node->element);
+    settle_symbols(node);
 }
 
 /* A key written with escapes may still be a wanted name. */
@@ -145,8 +155,7 @@ void shape_learn(shape_edge_t edges[2], const char *text, size_t len, shape_memb
     if (len > SHAPE_TEXT)
         return;
     edges[1] = edges[0];
-    edges[0] =
-        (shape_edge_t){.len = (uint32_t)len, .mask = {low_bits(len), len > 32 ? low_bits(len - 32) : 0}, .to = to};
+    edges[0] = (shape_edge_t){.len = (uint32_t)len, .mask = low_bits(len), .to = to};
     memcpy(edges[0].text, text, len);
 }
 
@@ -169,7 +178,6 @@ static void judge_interning(shape_node_t *node) {
     node->asked = node->missed = 0;
 }
 
-static void forget_edges(shape_edge_t edges[2]) { edges[0].len = edges[1].len = 0; }
 
 /* A full table of keys is mostly keys that will not come back: the layout is learned anew. */
 static void forget_members(shape_node_t *node) {
@@ -189,11 +197,11 @@ static void forget_members(shape_node_t *node) {
 void shape_between_batches(shape_node_t *node) {
     if (node->wants_symbols)
         judge_interning(node);
-    node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
     if (node->n_members >= SHAPE_MEMBERS && node->n_wanted < SHAPE_MEMBERS)
         forget_members(node);
     for (size_t i = 0; i < node->n_wanted; i++)
         shape_between_batches(node->members[i]->node);
     if (node->element)
         shape_between_batches(node->element);
+    settle_symbols(node);
 }

@@ -19,8 +19,8 @@ typedef struct shape_edge {
     char before[32];       /* so that a block that ends with a part of the text can be loaded */
     char text[SHAPE_TEXT]; /* zero-padded */
     uint32_t len;          /* 0: nothing learned */
-    uint32_t mask[2];      /* bits of the bytes that count, per half */
-    shape_member_t *to;    /* NULL: the object ends */
+    uint32_t mask;         /* bits of the first 32 bytes that count */
+    shape_member_t *to;
 } shape_edge_t;
 
 struct shape_member {
@@ -30,7 +30,7 @@ struct shape_member {
 };
 
 struct shape_node {
-    shape_edge_t open[2];     /* from '{' to behind the first colon, or "{}" */
+    shape_edge_t open[2];     /* from '{' to behind the first colon */
     shape_member_t **members; /* the wanted ones first */
     size_t n_members, n_wanted, cap_members;
     map_t by_key;                      /* body as written -> member */
@@ -42,7 +42,8 @@ struct shape_node {
     int enters_arrays, enters_objects; /* only_path, and there is something in them */
     int opens;                         /* an object's members go somewhere, and perhaps itself */
     int lists_symbols;                 /* an element of which known strings go to a list and nowhere else */
-    uint64_t path_bit;                 /* among the path members of the parent */
+    int holds_symbols;                 /* an array of such elements, and the array itself goes nowhere */
+    uint64_t path_bit;                 /* among the path members of the parent; 0: no path */
     int wants_symbols, interns;        /* asked for, and worth it at present */
     uint64_t asked, missed;            /* strings looked up and not found at once, of late */
     uint32_t pause, paused;            /* batches without interning: the last length, and what is left of it */

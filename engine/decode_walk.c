@@ -1,5 +1,6 @@
 #include "decode_walk.h"
 #include "json.h"
+#include <emmintrin.h>
 
 #define FIRST_LIST 1024
 
@@ -39,30 +40,63 @@ static int find_member(const char **p, const char *end, int first, slice_t *key,
     return JSON_OK;
 }
 
-int walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char **p, int first, shape_member_t **out) {
-    const char *from = *p;
+void walk_begin(walk_t *w, const char *s, size_t len) {
+    w->begin = s;
+    w->end = s + len;
+    w->last = len >= WALK_BLOCK ? w->end - WALK_BLOCK : NULL;
+    w->last_string = len >= WALK_BLOCK + 4 ? w->last - 4 : NULL;
+    w->status = JSON_CUT_OFF;
+}
+
+const char *walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char *p, shape_member_t **out) {
+    const char *from = p;
     slice_t key;
     int escaped, closed;
-    int status = find_member(p, w->end, first, &key, &escaped, &closed);
-    if (status)
-        return status;
+    w->status = find_member(&p, w->end, edges == node->open, &key, &escaped, &closed);
+    if (w->status)
+        return NULL;
     *out = closed ? NULL : shape_member(node, key, escaped);
-    if (w->predicts)
-        shape_learn(edges, from, (size_t)(*p - from), *out);
-    return JSON_OK;
+    if (w->predicts && *out) /* the end of an object needs no text */
+        shape_learn(edges, from, (size_t)(p - from), *out);
+    return p;
+}
+
+/* Elements are numbered so many at a time, up to one less than that beyond the last. */
+#define NUMBERED 8
+
+void walk_list_init(walk_list_t *l, arena_t *a, uint32_t cap) {
+    cell_t *cells = arena_array(a, cell_t, cap);
+    *l = (walk_list_t){.cells = cells,
+                       .at = cells,
+                       .full = cells + cap,
+                       .origin = arena_array(a, uint32_t, cap + NUMBERED),
+                       .sub = arena_array(a, uint32_t, cap + NUMBERED)};
 }
 
 void walk_grow(walk_t *w, walk_list_t *l) {
-    uint32_t cap = l->cap ? l->cap * 2 : FIRST_LIST;
     walk_list_t old = *l;
-    l->cells = arena_array(w->arena, cell_t, cap);
-    l->origin = arena_array(w->arena, uint32_t, cap);
-    l->sub = arena_array(w->arena, uint32_t, cap);
-    l->cap = cap;
-    if (old.n) {
-        memcpy(l->cells, old.cells, old.n * sizeof *l->cells);
-        memcpy(l->origin, old.origin, old.n * sizeof *l->origin);
-        memcpy(l->sub, old.sub, old.n * sizeof *l->sub);
+    uint32_t n = walk_list_n(&old);
+    walk_list_init(l, w->arena, n ? n * 2 : FIRST_LIST);
+    l->at += n;
+    l->start = old.start;
+    if (n == 0)
+        return;
+    memcpy(l->cells, old.cells, n * sizeof *l->cells);
+    memcpy(l->origin, old.origin, old.start * sizeof *l->origin);
+    memcpy(l->sub, old.sub, old.start * sizeof *l->sub);
+}
+
+void walk_number(walk_list_t *l, uint32_t row) {
+    uint32_t n = walk_list_n(l) - l->start;
+    uint32_t *origin = l->origin + l->start, *sub = l->sub + l->start;
+    const __m128i rows = _mm_set1_epi32((int)row);
+    __m128i numbers = _mm_setr_epi32(0, 1, 2, 3);
+    for (uint32_t at = 0; at < n; at += NUMBERED) {
+        for (uint32_t i = 0; i < NUMBERED; i += 4) {
+            _mm_storeu_si128((__m128i *)(void *)(origin + at + i), rows);
+            _mm_storeu_si128((__m128i *)(void *)(sub + at + i), numbers);
+            numbers = _mm_add_epi32(numbers, _mm_set1_epi32(4));
+        }
     }
 }
 

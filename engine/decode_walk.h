@@ -12,16 +12,21 @@
 /* Beside the statuses of JSON: a member on a path came twice in one object, so elements of the first must not count: what
  * is wanted is then to be taken by walk_repeated. */
 #define WALK_REPEATED (-200)
+#define WALK_BLOCK 32 /* bytes that are looked at in one go */
 
-typedef struct walk_list { /* elements of one unnest path */
-    cell_t *cells;
-    uint32_t *origin, *sub;
-    uint32_t n, cap;
-    uint32_t start; /* n before the present record */
+typedef struct walk_list {     /* elements of one unnest path */
+    cell_t *cells, *at, *full; /* the next one goes to at */
+    uint32_t *origin, *sub;    /* filled when a record is done, see walk_number */
+    uint32_t start;            /* how many there were before the present record */
 } walk_list_t;
+
+static inline uint32_t walk_list_n(const walk_list_t *l) { return (uint32_t)(l->at - l->cells); }
 
 typedef struct walk {
     const char *begin, *end; /* of the record's value */
+    const char *last,
+        *last_string; /* where its last block begins, and the last that may hold a string and what follows;
+                                       NULL: it is too short for one */
     arena_t *arena;
     intern_t *intern;
     const intern_short_t *symbols;
@@ -41,9 +46,13 @@ walk_fn walk_best(void);
  * what a walk_fn does. */
 const char *walk_repeated(walk_t *w, shape_node_t *root, const char *p);
 
-/* What the two walks share off the fast way. */
-int walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char **p, int first, shape_member_t **out);
+/* What the two walks share off the fast way. walk_member: from '{' or behind a value to the next value, or behind the
+ * object (*out is NULL), or NULL. */
+void walk_begin(walk_t *w, const char *s, size_t len); /* takes up a record */
+const char *walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char *p, shape_member_t **out);
 void walk_grow(walk_t *w, walk_list_t *list);
+void walk_list_init(walk_list_t *list, arena_t *a, uint32_t cap);
+void walk_number(walk_list_t *list, uint32_t row); /* the present record's elements belong to that row */
 const sym_t *walk_intern(walk_t *w, shape_node_t *node, const char *body, size_t len);
 
 /* Three words straight into each place. A cell built on the stack from its small fields and copied whole by vector waits
@@ -60,12 +69,9 @@ static inline void walk_put(walk_t *w, const shape_node_t *node, unsigned kind, 
     uint64_t head = kind | flags << 8 | (uint64_t)raw.len << 32;
     if (node->list >= 0) {
         walk_list_t *l = &w->lists[node->list];
-        if (l->n == l->cap)
+        if (l->at == l->full)
             walk_grow(w, l);
-        walk_write(&l->cells[l->n], head, raw.s, payload);
-        l->origin[l->n] = w->row;
-        l->sub[l->n] = l->n - l->start;
-        l->n++;
+        walk_write(l->at++, head, raw.s, payload);
     }
     if (node->column >= 0)
         walk_write(&w->columns[node->column][w->row], head, raw.s, payload);

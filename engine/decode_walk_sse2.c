@@ -8,8 +8,11 @@ typedef struct block {
     __m128i low, high;
 } block_t;
 
-static const unsigned char positions[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                            16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+/* From 32 - n on: what keeps the first n bytes, and what the others become. */
+static const _Alignas(64) char kept[64] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+static const _Alignas(64) char padding[65] = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                             "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"";
 
 static inline block_t block_load(const char *p) {
     return (block_t){_mm_loadu_si128((const __m128i *)(const void *)p),
@@ -30,15 +33,15 @@ static inline uint32_t block_same(block_t b, const char *text) {
     block_t t = block_load(text);
     return mask_of(_mm_cmpeq_epi8(b.low, t.low), _mm_cmpeq_epi8(b.high, t.high));
 }
-static inline block_t block_keep(block_t b, uint32_t n) {
-    block_t at = block_load((const char *)positions);
-    __m128i limit = _mm_set1_epi8((char)n);
-    return (block_t){_mm_and_si128(b.low, _mm_cmplt_epi8(at.low, limit)),
-                     _mm_and_si128(b.high, _mm_cmplt_epi8(at.high, limit))};
+static inline block_t block_pad(block_t b, uint64_t n) {
+    block_t keep = block_load(kept + 32 - n), pad = block_load(padding + 32 - n);
+    return (block_t){_mm_or_si128(_mm_and_si128(b.low, keep.low), pad.low),
+                     _mm_or_si128(_mm_and_si128(b.high, keep.high), pad.high)};
 }
-static inline uint64_t block_word(block_t b, int i) {
-    __m128i half = i < 2 ? b.low : b.high;
-    return (uint64_t)_mm_cvtsi128_si64(i & 1 ? _mm_unpackhi_epi64(half, half) : half);
+static inline uint64_t block_hash(block_t b, uint64_t seed) {
+    __m128i cross = _mm_xor_si128(b.low, _mm_shuffle_epi32(b.high, 0x4e));
+    return intern_mix((uint64_t)_mm_cvtsi128_si64(cross), (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(cross, cross)),
+                      seed);
 }
 static inline __m128i digit_half(__m128i v) {
     v = _mm_sub_epi8(v, _mm_set1_epi8('0'));

@@ -63,6 +63,12 @@ void intern_free(intern_t *t) {
 
 const intern_short_t *intern_short(const intern_t *t) { return &t->fast; }
 
+static void pad_key(char key[INTERN_SHORT], const char *body, size_t len) {
+    memset(key, '"', INTERN_SHORT);
+    if (len)
+        memcpy(key, body, len);
+}
+
 static uint64_t hash_key(const intern_t *t, const char key[INTERN_SHORT]) {
     uint64_t w[4];
     memcpy(w, key, sizeof w);
@@ -115,7 +121,7 @@ static void remember(intern_t *t, const char *body, size_t len, const sym_t *sym
     if ((uint64_t)t->n_short * LOAD >= t->fast.mask)
         grow_slots(t);
     intern_slot_t s = {.sym = sym, .len = (uint32_t)len};
-    memcpy(s.key, body, len);
+    pad_key(s.key, body, len);
     t->n_short += (uint32_t)put_slot(t, &s);
 }
 
@@ -182,9 +188,8 @@ const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status) 
         const sym_t *sym = map_get(&t->spellings, body, len);
         return sym ? found(t, sym) : learn(t, body, len, status);
     }
-    char key[INTERN_SHORT] = {0};
-    if (len)
-        memcpy(key, body, len);
+    char key[INTERN_SHORT];
+    pad_key(key, body, len);
     const intern_slot_t *s = find_slot(t, key, len);
     return s && s->sym ? found(t, s->sym) : learn(t, body, len, status);
 }

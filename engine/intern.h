@@ -23,7 +23,8 @@ void intern_between_batches(intern_t *t);      /* may start a new generation */
 const sym_t *intern_sym(const intern_t *t, uint32_t id);
 
 /* The way for bodies of up to INTERN_SHORT bytes, open to the decoder, which compares them by vector while it scans. The
- * key is the body padded with zero bytes. Slots are probed one after the other, INTERN_PROBES at most; an empty one ends
+ * key is the body padded with quotes, which no body has: one comparison tells the length as well, and an empty slot, all
+ * zero, is like none. Slots are probed one after the other, INTERN_PROBES at most; an empty one ends
  * the search. Anything not found there goes through intern_raw. The table may move with each intern_raw. */
 #define INTERN_SHORT 32
 #define INTERN_PROBES 16
@@ -44,8 +45,12 @@ typedef struct intern_short {
 const intern_short_t *intern_short(const intern_t *t);
 void intern_note_hits(intern_t *t, uint64_t n); /* found without asking: they speak for keeping the table */
 /* Over the four words of a padded body: folded crosswise, then one wide multiplication. Those who construct collisions
- * are answered by bounded probing. */
+ * are answered by bounded probing. intern_mix takes a ^ d and b ^ c, which
+ * a vector has at once. */
+static inline uint64_t intern_mix(uint64_t ad, uint64_t bc, uint64_t seed) {
+    return hash_fold(ad ^ seed, bc ^ 0x9e3779b97f4a7c15u);
+}
 static inline uint64_t intern_hash(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t seed) {
-    return hash_fold(a ^ d ^ seed, b ^ c ^ 0x9e3779b97f4a7c15u);
+    return intern_mix(a ^ d, b ^ c, seed);
 }
 #endif
