@@ -236,39 +236,43 @@ static const char *walk_record(batch_run_t *run, const record_t *r, const char *
     return p;
 }
 
+/* Of the row that was just read: NULL, or what is wrong with its event time. */
 static const char *judge_time(const batch_run_t *run, const record_t *r, etime_t *time) {
     const decoder_t *d = run->d;
     if (d->event_column < 0) {
         *time = r->timestamp;
         if (r->timestamp < 0)
             return "no usable event time";
-    } else {
-        const source_column_t *c = &d->columns[d->event_column];
-        const cell_t *cell = &run->cells[c->cells][run->walk.row];
-        int64_t unit = c->meta < 0 ? d->event_unit_ms : 1;
-        if (decode_event_time(cell, unit, time))
-            return "no usable event time";
+        return *time > run->latest ? "event time too far ahead" : NULL;
     }
+    const source_column_t *c = &d->columns[d->event_column];
+    cell_t meta, *cell = &run->cells[c->cells][run->walk.row];
+    int64_t unit = d->event_unit_ms;
+    if (c->meta >= 0) {
+        meta = meta_cell(d, c->meta, r);
+        cell = &meta;
+        unit = 1;
+    }
+    if (cell->kind == CELL_INT && unit == 1 && cell->u.i <= EVENT_TIME_MOST && cell->u.i >= -EVENT_TIME_MOST)
+        *time = cell->u.i;
+    else if (decode_event_time(cell, unit, time))
+        return "no usable event time";
     return *time > run->latest ? "event time too far ahead" : NULL;
 }
 
 /* NULL, or why the record is bad; the row is then to be used again. */
 static const char *decode_record(batch_run_t *run, const record_t *r) {
-    const decoder_t *d = run->d;
-    uint32_t row = run->walk.row;
+    walk_list_t *lists = run->walk.lists, *end = lists + run->d->n_lists;
     const char *reason;
     if (!r->value.s)
         return "tombstone";
-    for (uint32_t i = 0; i < d->n_lists; i++)
-        run->walk.lists[i].start = walk_list_n(&run->walk.lists[i]);
+    for (walk_list_t *l = lists; l < end; l++)
+        l->start = walk_list_n(l);
     if (!walk_record(run, r, &reason))
         return reason;
-    for (uint32_t i = 0; i < d->n_cells; i++)
-        if (d->columns[i].meta >= 0)
-            run->cells[i][row] = meta_cell(d, d->columns[i].meta, r);
-    for (uint32_t i = 0; i < d->n_lists; i++)
-        walk_number(&run->walk.lists[i], row);
-    origin_t *o = &run->origins[row];
+    for (walk_list_t *l = lists; l < end; l++)
+        walk_number(l, run->walk.row);
+    origin_t *o = &run->origins[run->walk.row];
     reason = judge_time(run, r, &o->time);
     o->offset = r->offset;
     o->topic = r->topic;
@@ -278,6 +282,21 @@ static const char *decode_record(batch_run_t *run, const record_t *r) {
     o->key = r->key;
     o->value = r->value;
     return reason;
+}
+
+/* A column that comes from the records themselves, of those that became rows. */
+static void fill_meta(const batch_run_t *run, const record_t *records, const source_column_t *column) {
+    const decoded_t *out = run->out;
+    cell_t *cell = run->cells[column->cells];
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < run->n_records; i++) {
+        if (bad < out->n_bad && out->bad[bad].record == i) {
+            bad++;
+            continue;
+        }
+        cell_t c = meta_cell(run->d, column->meta, &records[i]);
+        walk_write(cell++, c.kind | (uint64_t)c.flags << 8 | (uint64_t)c.len << 32, c.raw, (uint64_t)c.u.i);
+    }
 }
 
 static void refuse(batch_run_t *run, uint32_t record, const char *reason, int is_tombstone) {
@@ -375,6 +394,9 @@ void decode_records(decoder_t *d, const record_t *records, uint32_t n, etime_t l
         else
             run.walk.row++;
     }
+    for (uint32_t i = 0; i < d->n_cells; i++)
+        if (d->columns[i].meta >= 0)
+            fill_meta(&run, records, &d->columns[i]);
     note_symbols(&run);
     finish(&run, a);
 }

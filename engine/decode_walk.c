@@ -1,5 +1,4 @@
 #include "decode_walk.h"
-#include "json.h"
 #include <emmintrin.h>
 
 #define FIRST_LIST 1024
@@ -38,14 +37,6 @@ static int find_member(const char **p, const char *end, int first, slice_t *key,
         return JSON_SYNTAX;
     *p = json_ws(s + 1, end);
     return JSON_OK;
-}
-
-void walk_begin(walk_t *w, const char *s, size_t len) {
-    w->begin = s;
-    w->end = s + len;
-    w->last = len >= WALK_BLOCK ? w->end - WALK_BLOCK : NULL;
-    w->last_string = len >= WALK_BLOCK + 4 ? w->last - 4 : NULL;
-    w->status = JSON_CUT_OFF;
 }
 
 const char *walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char *p, shape_member_t **out) {

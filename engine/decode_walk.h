@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "decode_shape.h"
 #include "intern.h"
+#include "json.h"
 
 /* Beside the statuses of JSON: a member on a path came twice in one object, so elements of the first must not count: what
  * is wanted is then to be taken by walk_repeated. */
@@ -37,6 +38,15 @@ typedef struct walk {
     int status;   /* why a walk gave NULL */
 } walk_t;
 
+/* Takes up a record. */
+static inline void walk_begin(walk_t *w, const char *s, size_t len) {
+    w->begin = s;
+    w->end = s + len;
+    w->last = len >= WALK_BLOCK ? w->end - WALK_BLOCK : NULL;
+    w->last_string = len >= WALK_BLOCK + 4 ? w->last - 4 : NULL;
+    w->status = JSON_CUT_OFF;
+}
+
 /* p at '{'. Returns the place behind the object, or NULL with w->status. */
 typedef const char *(*walk_fn)(walk_t *w, shape_node_t *root, const char *p);
 const char *walk_sse2(walk_t *w, shape_node_t *root, const char *p);
@@ -48,7 +58,6 @@ const char *walk_repeated(walk_t *w, shape_node_t *root, const char *p);
 
 /* What the two walks share off the fast way. walk_member: from '{' or behind a value to the next value, or behind the
  * object (*out is NULL), or NULL. */
-void walk_begin(walk_t *w, const char *s, size_t len); /* takes up a record */
 const char *walk_member(walk_t *w, shape_node_t *node, shape_edge_t edges[2], const char *p, shape_member_t **out);
 void walk_grow(walk_t *w, walk_list_t *list);
 void walk_list_init(walk_list_t *list, arena_t *a, uint32_t cap);

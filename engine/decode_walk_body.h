@@ -7,7 +7,6 @@
  *   masks         block_special(b) (quote, backslash, control or non-ASCII), block_quote(b), block_digit(b), block_same(b, text),
  *   block_hash(b, seed)  the hash that the table of symbols has of a padded body.
  * Runs on the thread of the decoder that calls it; owns nothing. */
-#include "json.h"
 #include "number.h"
 
 #define BLOCK WALK_BLOCK
