@@ -143,8 +143,18 @@ static int unzstd_more(input_t *in, error_t *e) {
     return ZSTD_isError(rc) ? broken(in, e, ZSTD_getErrorName(rc)) : 0;
 }
 
+/* Lines that were given out make room: what is moved is the beginning of a line at most. */
+static void drop_taken(input_t *in) {
+    in->text.len -= in->taken;
+    in->scanned -= in->taken;
+    if (in->text.len)
+        memmove(in->text.s, in->text.s + in->taken, in->text.len);
+    in->taken = 0;
+}
+
 /* More text behind what is there. 1: some; 0: none now; negative: error. */
 static int fill(input_t *in, int wait, error_t *e) {
+    drop_taken(in);
     if (in->packing == PLAIN)
         return read_more(in, &in->text, wait, e);
     size_t before = in->text.len;
@@ -163,10 +173,12 @@ static int fill(input_t *in, int wait, error_t *e) {
     }
 }
 
+static slice_t line_between(const char *from, const char *end) {
+    return (slice_t){from, (size_t)(end - from) - (end > from && end[-1] == '\r')};
+}
+
 static int give(input_t *in, size_t end, size_t next, slice_t *line) {
-    *line = (slice_t){in->text.s + in->taken, end - in->taken};
-    if (line->len && line->s[line->len - 1] == '\r')
-        line->len--;
+    *line = line_between(in->text.s + in->taken, in->text.s + end);
     if (in->lines++ == 0 && line->len >= 3 && memcmp(line->s, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
         *line = (slice_t){line->s + 3, line->len - 3};
     in->taken = in->scanned = next;
@@ -205,12 +217,19 @@ int input_line(input_t *in, slice_t *line, int wait, int *end, error_t *e) {
     }
 }
 
-void input_release(input_t *in) {
-    if (in->taken) {
-        memmove(in->text.s, in->text.s + in->taken, in->text.len - in->taken);
-        in->text.len -= in->taken;
-        in->scanned -= in->taken;
-        in->taken = 0;
+uint32_t input_ready(input_t *in, slice_t *lines, uint32_t max) {
+    const char *text = in->text.s, *from = text + in->taken, *at = text + in->scanned, *end = text + in->text.len, *nl;
+    uint32_t n = 0;
+    while (n < max && at < end && (nl = memchr(at, '\n', (size_t)(end - at)))) {
+        lines[n++] = line_between(from, nl);
+        from = at = nl + 1;
     }
-    in->borrowed = 0;
+    if (n) {
+        in->taken = in->scanned = (size_t)(from - text);
+        in->borrowed = 1;
+        in->lines += n;
+    }
+    return n;
 }
+
+void input_release(input_t *in) { in->borrowed = 0; }

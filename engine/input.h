@@ -15,6 +15,8 @@ int input_is_file(const input_t *in); /* may be read twice */
 /* The next line without its end. 1; 0: none without waiting (there are unreleased lines and the buffer has to move, or a
  * pipe is empty); or a negative error. *end = 1 with 0: no more lines. wait: whether an empty pipe may be waited for. */
 int input_line(input_t *in, slice_t *line, int wait, int *end, error_t *e);
+/* As many whole lines as are there, up to max, without reading more. */
+uint32_t input_ready(input_t *in, slice_t *lines, uint32_t max);
 void input_release(input_t *in);               /* lines given so far are no longer looked at */
 uint64_t input_line_number(const input_t *in); /* of the last line given, from 1 */
 #endif

@@ -152,15 +152,28 @@ static int event_of(source_file_t *f, slice_t line, event_t *ev) {
     return 0;
 }
 
-static int raw_event(source_file_t *f, slice_t line, event_t *ev) {
+static int raw_event(source_file_t *f, slice_t line, uint64_t number, event_t *ev) {
     if (line.len == 0)
         return 0;
     *ev = (event_t){.kind = EVENT_RECORD,
                     .record = {.topic = f->options.raw_topic,
-                               .offset = (int64_t)input_line_number(f->input) - 1,
+                               .offset = (int64_t)number - 1,
                                .timestamp = f->options.now,
                                .value = line}};
     return 1;
+}
+
+/* The lines that are there without reading more, as records. */
+static uint32_t raw_events(source_file_t *f, event_t *events, uint32_t max) {
+    slice_t lines[64];
+    uint32_t n = 0, given = 1;
+    while (n < max && given) {
+        uint64_t number = input_line_number(f->input);
+        given = input_ready(f->input, lines, max - n < 64 ? max - n : 64);
+        for (uint32_t i = 0; i < given; i++)
+            n += (uint32_t)raw_event(f, lines[i], ++number, &events[n]);
+    }
+    return n;
 }
 
 static int stands_alone(const event_t *e) { return e->kind == EVENT_RULES || e->kind == EVENT_MARK; }
@@ -195,13 +208,15 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
         }
         if (f->has_held)
             break;
+        if (f->options.raw_topic >= 0 && (n += raw_events(f, events + n, max - n)) == max)
+            break;
         slice_t line;
         int rc = input_line(f->input, &line, n == 0 && timeout_ms != 0, end, e);
         if (rc < 0)
             return rc;
         if (rc == 0)
             break;
-        if (!(f->options.raw_topic >= 0 ? raw_event(f, line, &events[n]) : event_of(f, line, &events[n])))
+        if (!(f->options.raw_topic >= 0 ? raw_event(f, line, input_line_number(f->input), &events[n]) : event_of(f, line, &events[n])))
             continue;
         if (stands_alone(&events[n])) {
             f->held = events[n];

@@ -126,21 +126,24 @@ static int find_stop(task_t *t, uint32_t *n, error_t *e) {
 /* One event's effect on a source's watermark; *good walks the source's decoded rows. 1 when it changed. */
 static int watermark_event(source_run_t *s, const event_t *ev, uint32_t tick, uint32_t *good) {
     watermark_t *w = &s->watermark;
+    const batch_t *b = s->decoded.batch;
+    if (ev->kind == EVENT_RECORD) {
+        if (!source_has_topic(s, ev->record.topic))
+            return 0;
+        uint32_t part = watermark_add(w, ev->record.topic, ev->record.partition);
+        if (*good == b->n || b->origins[*good].tick != tick) /* the decoder's rows are its origins */
+            return 0;
+        return watermark_row(w, part, b->origins[(*good)++].time);
+    }
     if (ev->kind == EVENT_WATERMARK)
         return watermark_explicit(w, ev->time);
     if (ev->kind == EVENT_CLOCK) /* time passes only where all are idle, at every task */
         return s->spec->hold_when_all_idle || (s->everywhere.n && !s->everywhere.idle) ? 0
                                                                                        : watermark_clock(w, ev->time);
-    if ((ev->kind != EVENT_RECORD && ev->kind != EVENT_PARTITION && ev->kind != EVENT_IDLE) ||
-        !source_has_topic(s, ev->record.topic))
+    if ((ev->kind != EVENT_PARTITION && ev->kind != EVENT_IDLE) || !source_has_topic(s, ev->record.topic))
         return 0;
     uint32_t part = watermark_add(w, ev->record.topic, ev->record.partition);
-    if (ev->kind == EVENT_IDLE)
-        return watermark_idle(w, part);
-    const batch_t *b = s->decoded.batch;
-    if (ev->kind == EVENT_RECORD && *good < b->n && batch_origin(b, *good)->tick == tick)
-        return watermark_row(w, part, batch_origin(b, (*good)++)->time);
-    return 0;
+    return ev->kind == EVENT_IDLE ? watermark_idle(w, part) : 0;
 }
 
 static void advance_watermarks(task_t *t, const event_t *events, uint32_t n) {

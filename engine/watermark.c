@@ -32,14 +32,20 @@ static uint32_t part_lower(const watermark_t *w, int32_t topic, int32_t partitio
     return lo;
 }
 
+static int is_part(const watermark_t *w, uint32_t i, int32_t topic, int32_t partition) {
+    return i < w->n && w->parts[i].topic == topic && w->parts[i].partition == partition;
+}
+
 int watermark_find(const watermark_t *w, int32_t topic, int32_t partition) {
     uint32_t i = part_lower(w, topic, partition);
-    return i < w->n && part_order(&w->parts[i], topic, partition) == 0 ? (int)i : -1;
+    return is_part(w, i, topic, partition) ? (int)i : -1;
 }
 
 uint32_t watermark_add(watermark_t *w, int32_t topic, int32_t partition) {
-    uint32_t i = part_lower(w, topic, partition);
-    if (i < w->n && part_order(&w->parts[i], topic, partition) == 0)
+    if (is_part(w, w->recent, topic, partition))
+        return w->recent;
+    uint32_t i = w->recent = part_lower(w, topic, partition);
+    if (is_part(w, i, topic, partition))
         return i;
     mem_grow(&w->parts, &w->cap, w->n + 1, sizeof *w->parts);
     memmove(&w->parts[i + 1], &w->parts[i], (w->n - i) * sizeof *w->parts);
@@ -100,6 +106,8 @@ int watermark_row(watermark_t *w, uint32_t part, etime_t time) {
         /* Only the partition that holds the minimum can move it. */
         int held = w->bound >= 0 && (was_idle || watermark_of(w, part) <= w->now || w->now == ETIME_MIN);
         p->max_time = time;
+        if (held && w->n == 1 && !was_idle) /* the only one, which was counted before */
+            return give(w, watermark_of(w, 0));
         return held || was_idle ? recompute(w) : 0;
     }
     return was_idle ? recompute(w) : 0;

@@ -21,6 +21,7 @@ typedef struct watermark {
     int64_t bound;         /* ms; WATERMARK_NONE (-1): only explicit watermarks move it */
     wm_partition_t *parts; /* sorted by (topic, partition) */
     uint32_t n;
+    uint32_t recent; /* the index that was asked for last: records come in runs of a partition */
     size_t cap;
     etime_t now;        /* what was given out; ETIME_MIN: nothing */
     int idle;           /* every partition is idle */
