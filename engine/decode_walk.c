@@ -3,6 +3,16 @@
 
 #define FIRST_LIST 1024
 
+#define EIGHT(c) c, c, c, c, c, c, c, c
+#define BLOCK_OF(c) EIGHT(c), EIGHT(c), EIGHT(c), EIGHT(c)
+const walk_bytes_t walk_bytes = {.kept = {BLOCK_OF(-1), BLOCK_OF(0)},
+                                 .padding = {BLOCK_OF(0), BLOCK_OF('"')},
+                                 .quote = {BLOCK_OF('"')},
+                                 .backslash = {BLOCK_OF('\\')},
+                                 .space = {BLOCK_OF(' ')},
+                                 .zero = {BLOCK_OF('0')},
+                                 .nine = {BLOCK_OF(9)}};
+
 walk_fn walk_best(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? walk_avx2 : walk_sse2;

@@ -15,6 +15,16 @@
 #define WALK_REPEATED (-200)
 #define WALK_BLOCK 32 /* bytes that are looked at in one go */
 
+/* What the walks compare with, a block of each. It is loaded where it is needed: the compiler would build each block anew
+ * from its byte every time. From 32 - n on, kept and padding say what the first n bytes of a block keep and what the others
+ * become. */
+typedef struct walk_bytes {
+    _Alignas(64) char kept[2 * WALK_BLOCK];
+    char padding[2 * WALK_BLOCK];
+    char quote[WALK_BLOCK], backslash[WALK_BLOCK], space[WALK_BLOCK], zero[WALK_BLOCK], nine[WALK_BLOCK];
+} walk_bytes_t;
+extern const walk_bytes_t walk_bytes __attribute__((visibility("hidden")));
+
 typedef struct walk_list {     /* elements of one unnest path */
     cell_t *cells, *at, *full; /* the next one goes to at */
     uint32_t *origin, *sub;    /* filled when a record is done, see walk_number */

@@ -60,6 +60,9 @@ TARGET static __attribute__((noinline)) const char *pass_tail(const walk_t *w, c
     return p;
 }
 
+/* The most usual of them. */
+INLINE int is_short_escape(char c) { return c == 'n' || c == '"' || c == '\\' || c == '/'; }
+
 /* Behind the closing quote of the string body at p, whatever is in it. *escaped, where it is wanted: there is a backslash. */
 TARGET static __attribute__((noinline)) const char *pass_rest(walk_t *w, const char *p, int *escaped) {
     const char *end = w->end;
@@ -73,7 +76,7 @@ TARGET static __attribute__((noinline)) const char *pass_rest(walk_t *w, const c
             *escaped = any;
             return p + 1;
         }
-        if (end - p >= 2 && *p == '\\' && (p[1] == 'n' || p[1] == '"' || p[1] == '\\' || p[1] == '/')) {
+        if (end - p >= 2 && *p == '\\' && is_short_escape(p[1])) {
             any = 1;
             p += 2;
             continue;
@@ -96,7 +99,10 @@ INLINE const char *pass_body(walk_t *w, const char *p) {
             p += __builtin_ctz(special);
             if (LIKELY(*p == '"'))
                 return p + 1;
-            break;
+            if (*p != '\\' || p > last || !is_short_escape(p[1]))
+                break;
+            p += 2;
+            continue;
         }
         p += BLOCK;
     }
@@ -260,6 +266,8 @@ INLINE const char *pass_name(walk_t *w, const char *p) {
     return pass_ws(p + 1, end);
 }
 
+INLINE int ends_value(char c) { return c == ',' || c == ']' || c == '}'; }
+
 /* Nothing in it is wanted, all of it is checked. The open containers are a number, the innermost in bit 0: is it an object? */
 _Static_assert(JSON_DEPTH_MAX <= 64, "one bit for each open container");
 TARGET static __attribute__((noinline)) const char *pass_container(walk_t *w, const char *p, int depth) {
@@ -277,6 +285,8 @@ TARGET static __attribute__((noinline)) const char *pass_container(walk_t *w, co
                     return NULL;
                 continue;
             }
+        } else if (end - p >= 2 && (unsigned)(*p - '0') < 10 && ends_value(p[1])) {
+            p++; /* a digit alone */
         } else if (!(p = pass_scalar(w, p))) {
             return NULL;
         }

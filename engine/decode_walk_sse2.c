@@ -8,33 +8,27 @@ typedef struct block {
     __m128i low, high;
 } block_t;
 
-/* From 32 - n on: what keeps the first n bytes, and what the others become. */
-static const _Alignas(64) char kept[64] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                           -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-static const _Alignas(64) char padding[65] = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-                                             "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"";
-
-static inline block_t block_load(const char *p) {
-    return (block_t){_mm_loadu_si128((const __m128i *)(const void *)p),
-                     _mm_loadu_si128((const __m128i *)(const void *)(p + 16))};
-}
+static inline __m128i half_of(const char *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+static inline block_t block_load(const char *p) { return (block_t){half_of(p), half_of(p + 16)}; }
 static inline uint32_t mask_of(__m128i low, __m128i high) {
     return (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
 }
 static inline __m128i special_half(__m128i v) {
-    __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-    return _mm_or_si128(special, _mm_cmplt_epi8(v, _mm_set1_epi8(0x20))); /* signed: from 0x80 as well */
+    __m128i special =
+        _mm_or_si128(_mm_cmpeq_epi8(v, half_of(walk_bytes.quote)), _mm_cmpeq_epi8(v, half_of(walk_bytes.backslash)));
+    return _mm_or_si128(special, _mm_cmplt_epi8(v, half_of(walk_bytes.space))); /* signed: from 0x80 as well */
 }
 static inline uint32_t block_special(block_t b) { return mask_of(special_half(b.low), special_half(b.high)); }
 static inline uint32_t block_quote(block_t b) {
-    return mask_of(_mm_cmpeq_epi8(b.low, _mm_set1_epi8('"')), _mm_cmpeq_epi8(b.high, _mm_set1_epi8('"')));
+    __m128i quote = half_of(walk_bytes.quote);
+    return mask_of(_mm_cmpeq_epi8(b.low, quote), _mm_cmpeq_epi8(b.high, quote));
 }
 static inline uint32_t block_same(block_t b, const char *text) {
     block_t t = block_load(text);
     return mask_of(_mm_cmpeq_epi8(b.low, t.low), _mm_cmpeq_epi8(b.high, t.high));
 }
 static inline block_t block_pad(block_t b, uint64_t n) {
-    block_t keep = block_load(kept + 32 - n), pad = block_load(padding + 32 - n);
+    block_t keep = block_load(walk_bytes.kept + 32 - n), pad = block_load(walk_bytes.padding + 32 - n);
     return (block_t){_mm_or_si128(_mm_and_si128(b.low, keep.low), pad.low),
                      _mm_or_si128(_mm_and_si128(b.high, keep.high), pad.high)};
 }
@@ -44,8 +38,8 @@ static inline uint64_t block_hash(block_t b, uint64_t seed) {
                       seed);
 }
 static inline __m128i digit_half(__m128i v) {
-    v = _mm_sub_epi8(v, _mm_set1_epi8('0'));
-    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v);
+    v = _mm_sub_epi8(v, half_of(walk_bytes.zero));
+    return _mm_cmpeq_epi8(_mm_min_epu8(v, half_of(walk_bytes.nine)), v);
 }
 static inline uint32_t block_digit(block_t b) { return mask_of(digit_half(b.low), digit_half(b.high)); }
 

@@ -155,11 +155,10 @@ static int event_of(source_file_t *f, slice_t line, event_t *ev) {
 static int raw_event(source_file_t *f, slice_t line, uint64_t number, event_t *ev) {
     if (line.len == 0)
         return 0;
-    *ev = (event_t){.kind = EVENT_RECORD,
-                    .record = {.topic = f->options.raw_topic,
-                               .offset = (int64_t)number - 1,
-                               .timestamp = f->options.now,
-                               .value = line}};
+    *ev = (event_t){
+        .kind = EVENT_RECORD,
+        .record = {
+            .topic = f->options.raw_topic, .offset = (int64_t)number - 1, .timestamp = f->options.now, .value = line}};
     return 1;
 }
 
@@ -216,7 +215,8 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
             return rc;
         if (rc == 0)
             break;
-        if (!(f->options.raw_topic >= 0 ? raw_event(f, line, input_line_number(f->input), &events[n]) : event_of(f, line, &events[n])))
+        if (!(f->options.raw_topic >= 0 ? raw_event(f, line, input_line_number(f->input), &events[n])
+                                        : event_of(f, line, &events[n])))
             continue;
         if (stands_alone(&events[n])) {
             f->held = events[n];
