@@ -220,6 +220,8 @@ int input_line(input_t *in, slice_t *line, int wait, int *end, error_t *e) {
 uint32_t input_ready(input_t *in, slice_t *lines, uint32_t max) {
     const char *text = in->text.s, *from = text + in->taken, *at = text + in->scanned, *end = text + in->text.len, *nl;
     uint32_t n = 0;
+    if (in->lines == 0) /* the first may begin with a byte order mark */
+        return 0;
     while (n < max && at < end && (nl = memchr(at, '\n', (size_t)(end - at)))) {
         lines[n++] = line_between(from, nl);
         from = at = nl + 1;
