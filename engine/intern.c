@@ -19,7 +19,7 @@ struct intern {
     intern_short_t fast;
     void *slots_block;        /* what fast.slots was aligned within */
     uint32_t n_short, n_long; /* spellings remembered */
-    map_t spellings;          /* bodies longer than INTERN_SHORT -> sym */
+    map_t spellings;          /* bodies that have no slot -> sym */
     map_t values;             /* UTF-8 values -> sym */
     const sym_t **symbols;    /* by id */
     size_t n_symbols, cap_symbols;
@@ -62,6 +62,11 @@ void intern_free(intern_t *t) {
 }
 
 const intern_short_t *intern_short(const intern_t *t) { return &t->fast; }
+
+/* Padded with quotes, a body that ends with one, which is escaped, looks like the one without it: no slot for those. */
+static int is_short(const char *body, size_t len) {
+    return len <= INTERN_SHORT && (len == 0 || body[len - 1] != '"');
+}
 
 static void pad_key(char key[INTERN_SHORT], const char *body, size_t len) {
     memset(key, '"', INTERN_SHORT);
@@ -111,7 +116,7 @@ static void grow_slots(intern_t *t) {
 static void remember(intern_t *t, const char *body, size_t len, const sym_t *sym) {
     if (t->n_short + t->n_long >= t->max_symbols * SPELLINGS)
         return;
-    if (len > INTERN_SHORT) {
+    if (!is_short(body, len)) {
         if (t->strings.used + len > t->max_bytes)
             return;
         map_put(&t->spellings, arena_dup(&t->strings, body, len), len, (void *)sym);
@@ -184,7 +189,7 @@ void intern_note_hits(intern_t *t, uint64_t n) { t->hits += n; }
 
 const sym_t *intern_raw(intern_t *t, const char *body, size_t len, int *status) {
     *status = 0;
-    if (len > INTERN_SHORT) {
+    if (!is_short(body, len)) {
         const sym_t *sym = map_get(&t->spellings, body, len);
         return sym ? found(t, sym) : learn(t, body, len, status);
     }

@@ -23,9 +23,10 @@ void intern_between_batches(intern_t *t);      /* may start a new generation */
 const sym_t *intern_sym(const intern_t *t, uint32_t id);
 
 /* The way for bodies of up to INTERN_SHORT bytes, open to the decoder, which compares them by vector while it scans. The
- * key is the body padded with quotes, which no body has: one comparison tells the length as well, and an empty slot, all
- * zero, is like none. Slots are probed one after the other, INTERN_PROBES at most; an empty one ends
- * the search. Anything not found there goes through intern_raw. The table may move with each intern_raw. */
+ * key is the body padded with quotes: what is looked up ends before its first quote, and a body that ends with one (an
+ * escaped one) is not kept here, so one comparison tells the length as well, and an empty slot, all zero, is like none.
+ * Slots are probed one after the other, INTERN_PROBES at most; an empty one ends the search. Anything not found there goes
+ * through intern_raw. The table may move with each intern_raw. */
 #define INTERN_SHORT 32
 #define INTERN_PROBES 16
 

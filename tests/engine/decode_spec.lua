@@ -71,6 +71,21 @@ describe("decode", function()
             assert.same({ '0.0:"corn"' }, r.elements[1])
         end)
     end)
+    it("takes no string for a known one that ends where it has an escaped quote", function()
+        each_way({ columns = { "a" }, unnest = { "l[]" }, intern = true }, function(d)
+            local texts, list, elements = { '\\"', '\\"x', 'a \\"', 'a \\"quoted\\" one', 'a \\"quoted\\"', '\\\\', '\\\\\\"', "" }, {}, {}
+            for i, text in ipairs(texts) do
+                list[i] = ('"%s"'):format(text)
+                elements[i] = ("0.%d:%s"):format(i - 1, list[i])
+            end
+            for _, text in ipairs(list) do
+                local r = d:read { ('{"l": [%s], "a": %s, "padding": "%s"}'):format(table.concat(list, ", "), text, ("x"):rep(40)) }
+                assert.same({}, r.bad)
+                assert.equal(text, r.rows[1].a)
+                assert.same(elements, r.elements[1])
+            end
+        end)
+    end)
     it("lets the last of repeated members win, in columns and on paths", function()
         each_way({ columns = { "id", "p" }, unnest = { "p[].t[]" } }, function(d)
             local r = d:read { '{"id":1,"id":2}', '{"id":1,"\\u0069d":3}', '{"p":[{"t":[1]}],"p":[{"t":[2]},{"t":[3],"x":0,"t":[4,5]}]}', '{"p":[{"t":[1]}],"p":7}',
