@@ -64,9 +64,7 @@ void intern_free(intern_t *t) {
 const intern_short_t *intern_short(const intern_t *t) { return &t->fast; }
 
 /* Padded with quotes, a body that ends with one, which is escaped, looks like the one without it: no slot for those. */
-static int is_short(const char *body, size_t len) {
-    return len <= INTERN_SHORT && (len == 0 || body[len - 1] != '"');
-}
+static int is_short(const char *body, size_t len) { return len <= INTERN_SHORT && (len == 0 || body[len - 1] != '"'); }
 
 static void pad_key(char key[INTERN_SHORT], const char *body, size_t len) {
     memset(key, '"', INTERN_SHORT);
