@@ -74,6 +74,20 @@ void walk_list_init(walk_list_t *list, arena_t *a, uint32_t cap);
 void walk_number(walk_list_t *list, uint32_t row); /* the present record's elements belong to that row */
 const sym_t *walk_intern(walk_t *w, shape_node_t *node, const char *body, size_t len);
 
+/* Eight digits as a number, the first in the lowest byte, by three multiplications. */
+static inline uint64_t walk_eight_digits(uint64_t v) {
+    v = (v & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
+    v = (v & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
+    return (v & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
+}
+
+/* n digits at p, 1 to 8; eight bytes must be there. */
+static inline uint64_t walk_few_digits(const char *p, uint32_t n) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return walk_eight_digits(v << (64 - 8 * n));
+}
+
 /* Three words straight into each place. A cell built on the stack from its small fields and copied whole by vector waits
  * for those stores every time. */
 static inline void walk_write(cell_t *place, uint64_t head, const char *raw, uint64_t payload) {

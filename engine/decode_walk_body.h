@@ -177,20 +177,6 @@ INLINE const char *wanted_string(walk_t *w, shape_node_t *node, const char *p) {
 
 /* --- numbers and the rest --- */
 
-/* Eight digits as a number, the first in the lowest byte, by three multiplications. */
-INLINE uint64_t eight_digits(uint64_t v) {
-    v = (v & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
-    v = (v & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
-    return (v & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
-}
-
-/* n digits at p, 1 to 8; eight bytes must be there. */
-INLINE uint64_t few_digits(const char *p, uint32_t n) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return eight_digits(v << (64 - 8 * n));
-}
-
 /* Behind a plain integer of at most 18 digits; NULL: something else, to be looked at closely. */
 INLINE const char *pass_int(const char *p, const char *end, int64_t *out) {
     const char *s = p + (*p == '-'), *digits = s;
@@ -336,7 +322,8 @@ INLINE const char *short_number(walk_t *w, const shape_node_t *node, const char 
     const char *first = p + minus;
     if (n == 0 || n > 16 || (*first == '0' && (n > 1 || (minus && p[len] != '.'))))
         return NULL;
-    uint64_t v = n <= 8 ? few_digits(first, n) : few_digits(first, n - 8) * powers[8] + few_digits(first + n - 8, 8);
+    uint64_t v = n <= 8 ? walk_few_digits(first, n)
+                        : walk_few_digits(first, n - 8) * powers[8] + walk_few_digits(first + n - 8, 8);
     if (p[len] != '.') {
         if ((p[len] | 0x20) == 'e')
             return NULL;
@@ -346,7 +333,7 @@ INLINE const char *short_number(walk_t *w, const shape_node_t *node, const char 
     f = (uint32_t)__builtin_ctzll(~(digits >> (len + 1)));
     if (f == 0 || f > 8 || n > 10)
         return NULL;
-    v = v * powers[f] + few_digits(p + len + 1, f);
+    v = v * powers[f] + walk_few_digits(p + len + 1, f);
     len += 1 + f;
     if (v > NUMBER_EXACT || (p[len] | 0x20) == 'e')
         return NULL;
@@ -371,10 +358,10 @@ TARGET static __attribute__((noinline)) const char *int_at_end(walk_t *w, const 
         return NULL;
     memcpy(&v, behind - 8, 8); /* what stands before the digits is shifted or masked away */
     if (n <= 8) {
-        v = eight_digits(v & (UINT64_MAX << (64 - 8 * n)));
+        v = walk_eight_digits(v & (UINT64_MAX << (64 - 8 * n)));
     } else {
         memcpy(&before, behind - 16, 8);
-        v = eight_digits(v) + eight_digits(before & (UINT64_MAX << (128 - 8 * n))) * 100000000;
+        v = walk_eight_digits(v) + walk_eight_digits(before & (UINT64_MAX << (128 - 8 * n))) * 100000000;
     }
     walk_put(w, node, CELL_INT, 0, (slice_t){p, (size_t)(behind - p)}, minus ? 0 - v : v);
     return behind;
