@@ -329,7 +329,7 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
             run:write(share)
             changes[#changes + 1] = change(run, round)
             for _, d in ipairs(doomed) do d:signal "HUP" end
-            assert(process.eventually(40, dead), point .. " was not reached\n" .. doomed[1].err:sub(-3000) .. doomed[2].err:sub(-3000))
+            assert(process.eventually(60, dead), point .. " was not reached\n" .. doomed[1].err:sub(-3000) .. doomed[2].err:sub(-3000))
             for _, d in ipairs(doomed) do
                 assert(not d:poll_status() or d:poll_status().signal == 9, d.err:sub(-3000))
             end
@@ -368,14 +368,15 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
             active(second)
             run:write(500)
             local changes = proposed and { before, after, before } or { before }
-            assert(process.eventually(40, function()
-                return said(second, after.set .. " takes effect at") >= (proposed and TASKS or 0)
-                    and said(second, before.set .. " takes effect at") == (proposed and TASKS or 0)
+            -- At least so often: a task that starts again once more says it once more.
+            local there, back = after.set .. " takes effect at", before.set .. " takes effect at"
+            assert(process.eventually(60, function()
+                return not proposed or said(second, there) >= TASKS and said(second, back) >= TASKS
             end), second.err)
             run:write(500)
             finish(run, { second })
-            assert.equal(proposed and 1 or 0, said(second, "was proposed before and is not that of this process, which leads"), second.err)
-            assert.equal(proposed and TASKS or 0, said(second, before.set .. " takes effect at"), second.err)
+            assert.equal(proposed, said(second, "was proposed before and is not that of this process, which leads") > 0, second.err)
+            assert.equal(proposed, said(second, back) > 0, second.err)
             one_version_each(run, changes, { first, second })
             run:close()
         end)

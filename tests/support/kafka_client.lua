@@ -210,6 +210,8 @@ local function partition_list(offsets)
     return list
 end
 
+local COORDINATOR_AWAY = { [14] = true, [15] = true, [16] = true }   -- loading, not known, no longer: it passes
+
 -- What a group has committed: { [partition] = offset }; a partition without one is absent.
 function client.committed(bootstrap, group, topic, properties)
     -- Committed ones only ("stable") would make it wait for transactions that are open.
@@ -217,7 +219,11 @@ function client.committed(bootstrap, group, topic, properties)
     local wanted = {}
     for partition = 0, client.partitions(bootstrap, topic, properties) - 1 do wanted[partition] = -1001 end
     local list = partition_list { [topic] = wanted }
-    local code = rd.rd_kafka_committed(handle, list, 10000)
+    local code
+    process.eventually(10, function()
+        code = rd.rd_kafka_committed(handle, list, 10000)
+        return not COORDINATOR_AWAY[code]
+    end, 0.2)
     local offsets = {}
     for i = 0, list.cnt - 1 do
         local offset = tonumber(list.elems[i].offset)
