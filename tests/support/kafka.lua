@@ -195,7 +195,7 @@ end
 function Broker:restart(seconds)
     if self.process:alive() then self.process:stop(20) end
     self:launch()
-    if not self:wait_ready(seconds or 60) then error("the broker did not come back:\n" .. self:log_tail(), 0) end
+    if not self:wait_ready(seconds or 120) then error("the broker did not come back:\n" .. self:log_tail(), 0) end
 end
 
 -- Its folder goes; the log stays where log_path says when keep_log is set.
