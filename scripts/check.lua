@@ -28,16 +28,20 @@ function place:fault(path, format, ...)
     self.faults:add(self.file, self:line_of(path), format, ...)
 end
 
--- Lua keeps the last of two values under one key and says nothing.
-function place:no_key_twice()
-    local paths = {}
+-- Keys that are given more than once, as { path, text }: Lua keeps the last value and says nothing.
+function place:keys_twice()
+    local list = {}
     for path, field in pairs(self.fields) do
-        if field.earlier then paths[#paths + 1] = path end
+        if field.earlier then
+            list[#list + 1] = { path = path, text = ("`%s` is given twice; the first is at line %d"):format(path, field.earlier) }
+        end
     end
-    table.sort(paths)
-    for _, path in ipairs(paths) do
-        self:fault(path, "`%s` is given twice; the first is at line %d", path, self.fields[path].earlier)
-    end
+    table.sort(list, function(a, b) return a.path < b.path end)
+    return list
+end
+
+function place:no_key_twice()
+    for _, twice in ipairs(self:keys_twice()) do self:fault(twice.path, "%s", twice.text) end
 end
 
 function check.is_poison(value)

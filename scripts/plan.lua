@@ -180,6 +180,7 @@ function plan.make(found, settings)
     end
     for i, desc in ipairs(ordered) do
         desc.index = i - 1
+        for _, twice in ipairs(desc.at:keys_twice()) do settings.warn(desc, twice.path, twice.text .. "; the last one counts") end
         columns.follow(desc, output_of)
         columns.check(desc)
         check_record(desc)

@@ -426,7 +426,6 @@ function rule_check.rule(entry, at)
         end
         return nil
     end
-    at:no_key_twice()
     local desc, bad = check.table(at, "", given, rule.keys)
     desc.name, desc.file, desc.line, desc.at, desc.given = entry.name, entry.file, entry.line, at, given
     desc.bad = bad

@@ -107,7 +107,7 @@ rules/a.lua:1: `from`: there is no source or rule `pizza`; did you mean `pizzas`
 ]], ran.err)
     end)
 
-    it("reports keys that are given twice, and topics that are the group's own", function()
+    it("reports settings that are given twice, and topics that are the group's own", function()
         rules("rules/a.lua", [[
 rule "a" {
   from  = "pizzas",
@@ -130,11 +130,31 @@ source "pizzas" { watermark = "1s", watermark = "2s" }
         assert.equal([[
 ananas.lua:2: `group.id` is given twice; the first is at line 1
 ananas.lua:3: `watermark` is given twice; the first is at line 3
-rules/a.lua:6: `match.define.A` is given twice; the first is at line 5
-rules/a.lua:7: `where` is given twice; the first is at line 3
 rules/a.lua:8: `to`: the topic `mine-changelog` holds the state of the group; nothing else may be written to it
 rules/a.lua:10: `to`: the topic `mine-repartition` holds the state of the group; nothing else may be written to it
 ]], ran.err)
+    end)
+
+    it("warns of keys of a rule that are given twice: Lua keeps the last and says nothing", function()
+        rules("rules/a.lua", [[
+rule "a" {
+  from  = "pizzas",
+  where = function(r) local t = { a = 1, a = 2 } return t.a == r.a end,
+  match = { pattern = "A", define = {
+      A = function(row) return row.x end,
+      A = function(row) return row.y end } },
+  where = function(r) return r.b end,
+}
+]])
+        local ran = check()
+        assert.equal(0, ran.code, ran.err)
+        assert.same({ "rules/a.lua:6: `match.define.A` is given twice; the first is at line 5; the last one counts",
+            "rules/a.lua:7: `where` is given twice; the first is at line 3; the last one counts" },
+            (function()
+                local list = {}
+                for text in ran.err:gmatch "rules/a.lua:[^\n]*given twice[^\n]*" do list[#list + 1] = text end
+                return list
+            end)())
     end)
 
     it("prints the plan of rules that are well", function()
