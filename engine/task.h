@@ -1,9 +1,9 @@
 /* task: what we own because we hold partitions: decoding, watermarks, the rules' operators and their state.
  *
  * task_step takes a run of input events through every stage and leaves the output records, in order, in an outbox. It
- * does no I/O and reads no clock: what it computes follows from the events alone. State is in one store; whoever drives
- * the task commits it (task_commit) together with the output and the input position, or rolls it back (task_abort).
- * One thread, the one that calls; task_report may be read through its own lock by others.
+ * does no I/O, and reads the clock only to say how long rules take; no result depends on it: what it computes follows
+ * from the events alone. State is in one store; whoever drives the task commits it (task_commit) together with the output
+ * and the input position, or rolls it back (task_abort). One thread, the one that calls; task_report may be read through its own lock by others.
  *
  * With parallelism N there are N tasks. Each has some partitions of the sources and runs all rules; rows whose key may be
  * another task's leave it as OUT_FRAME records and come to it as EVENT_FRAME events, task i's through partition i of the
