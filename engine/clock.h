@@ -1,8 +1,9 @@
 /* clock: the three times, which never mix.
  *
  * Event time is what records say (etime_t, epoch milliseconds; arithmetic is done on it everywhere, so it is a plain
- * integer). Wall time and monotonic time are structs: adding one to an event time does not compile. Clocks are injected,
- * so tests and replay run on a clock of their own. Any thread. */
+ * integer). Wall time and monotonic time are structs: adding one to an event time does not compile. What decides results
+ * gets times as arguments (task_step's wall, EVENT_CLOCK; the source's clock is passed in), so tests and replay run on
+ * times of their own. Drivers and edges read clock_system. Any thread. */
 #ifndef ANANAS_CLOCK_H
 #define ANANAS_CLOCK_H
 #include <stdint.h>
