@@ -7,7 +7,7 @@
 local LAYERS = {
     -- base: knows nothing of records
     { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "profile", "input", "watch",
-        "scripts", "version", "failpoint", "frame" },
+        "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
         "orders", "source", "sink", "placement", "parcel", "dispatch" },
@@ -21,7 +21,7 @@ local LAYERS = {
     { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
         "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka", "repartition_kafka" },
     -- the way of a record as a whole
-    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "repartition", "share" },
+    { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "share" },
     -- what drives it
     { "pulse", "notify", "snapshot", "shot", "feed", "metrics", "http", "observers", "serve", "status_line", "run", "rulebox", "gate",
         "worker", "rollout", "parallel", "replay", "active", "display", "command", "main" },
