@@ -28,7 +28,7 @@ static etime_t last_of(const store_entry_t *e) {
 }
 
 /* Whether an anomaly of exactly that time passed. */
-static int passed(const store_entry_t *e, etime_t time) {
+static int has_passed(const store_entry_t *e, etime_t time) {
     slice_t all = entry_value(e);
     for (size_t at = 0; at + sizeof time <= all.len; at += sizeof time)
         if (memcmp(all.s + at, &time, sizeof time) == 0)
@@ -45,24 +45,24 @@ void cooldown_rebuild(cooldown_t *c) {
 
 /* The watermark has left the cooldown behind: such an entry holds nothing back, freed or not, so that what passes does
  * not depend on when it is freed. */
-static int expired(const cooldown_t *c, etime_t last, etime_t watermark) {
+static int holds_nothing(const cooldown_t *c, etime_t last, etime_t watermark) {
     return watermark != ETIME_MIN && last <= watermark - c->rule->cooldown;
 }
 
 /* Nothing asks for it any more: it holds nothing back, and is too old for updates of its result. */
-static int over(const cooldown_t *c, etime_t last, etime_t watermark) {
-    return expired(c, last, watermark) && last <= watermark - c->rule->lateness;
+static int forgotten(const cooldown_t *c, etime_t last, etime_t watermark) {
+    return holds_nothing(c, last, watermark) && last <= watermark - c->rule->lateness;
 }
 
-static void free_expired(cooldown_t *c, etime_t watermark) {
-    if (c->oldest == ETIME_MAX || !over(c, c->oldest, watermark))
+static void free_forgotten(cooldown_t *c, etime_t watermark) {
+    if (c->oldest == ETIME_MAX || !forgotten(c, c->oldest, watermark))
         return;
     store_entry_t **all;
     size_t n = space_sorted(c->space, &all);
     c->oldest = ETIME_MAX;
     for (size_t i = 0; i < n; i++) {
         etime_t last = last_of(all[i]);
-        if (over(c, last, watermark))
+        if (forgotten(c, last, watermark))
             store_del(c->space, all[i]);
         else if (last < c->oldest)
             c->oldest = last;
@@ -71,7 +71,7 @@ static void free_expired(cooldown_t *c, etime_t watermark) {
 }
 
 /* The times that updates may still ask for, and this one behind them. */
-static void note(cooldown_t *c, store_entry_t *e, etime_t time, etime_t watermark) {
+static void keep_time(cooldown_t *c, store_entry_t *e, etime_t time, etime_t watermark) {
     buf_t kept = {0};
     slice_t all = entry_value(e);
     for (size_t at = 0; at + sizeof time <= all.len; at += sizeof time) {
@@ -87,12 +87,12 @@ static void note(cooldown_t *c, store_entry_t *e, etime_t time, etime_t watermar
         c->oldest = time;
 }
 
-static int passes(cooldown_t *c, slice_t key, etime_t time, etime_t watermark) {
+static int let_pass(cooldown_t *c, slice_t key, etime_t time, etime_t watermark) {
     int is_new;
     store_entry_t *e = store_put(c->space, key.s ? key.s : "", key.len, &is_new);
-    if (!is_new && !expired(c, last_of(e), watermark) && time - last_of(e) < c->rule->cooldown)
+    if (!is_new && !holds_nothing(c, last_of(e), watermark) && time - last_of(e) < c->rule->cooldown)
         return 0;
-    note(c, e, time, watermark);
+    keep_time(c, e, time, watermark);
     return 1;
 }
 
@@ -102,7 +102,7 @@ static int was_held(const cooldown_t *c, slice_t key, etime_t time, uint8_t kind
     if (kind == ROW_UPDATE && c->rule->window.kind == WINDOW_SESSION)
         return 0;
     const store_entry_t *e = store_get(c->space, key.s ? key.s : "", key.len);
-    return e && !passed(e, time);
+    return e && !has_passed(e, time);
 }
 
 void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) {
@@ -118,7 +118,7 @@ void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) 
             watermark = in->marks[m++].wm;
         int is_new = !rows->kind || rows->kind[r] == ROW_NEW;
         slice_t key = rows->keys ? rows->keys[r] : o->key;
-        if (is_new && !passes(c, key, o->time, watermark)) {
+        if (is_new && !let_pass(c, key, o->time, watermark)) {
             s->stats->held_back++;
             continue;
         }
@@ -134,5 +134,5 @@ void cooldown_run(cooldown_t *c, step_t *s, const stream_t *in, result_t *rows) 
     }
     if (n < b->n)
         rows->batch = batch_select(s->arena, b, keep, n);
-    free_expired(c, in->n_marks ? in->marks[in->n_marks - 1].wm : in->wm_before);
+    free_forgotten(c, in->n_marks ? in->marks[in->n_marks - 1].wm : in->wm_before);
 }
