@@ -27,6 +27,18 @@ static etime_t last_of(const store_entry_t *e) {
     return t;
 }
 
+/* An anomaly of a late row may have passed behind one of a later time. */
+static etime_t newest_of(const store_entry_t *e) {
+    etime_t newest = last_of(e);
+    slice_t all = entry_value(e);
+    for (size_t at = 0; at + sizeof newest <= all.len; at += sizeof newest) {
+        etime_t t;
+        memcpy(&t, all.s + at, sizeof t);
+        newest = t > newest ? t : newest;
+    }
+    return newest;
+}
+
 /* Whether an anomaly of exactly that time passed. */
 static int has_passed(const store_entry_t *e, etime_t time) {
     slice_t all = entry_value(e);
@@ -39,8 +51,8 @@ static int has_passed(const store_entry_t *e, etime_t time) {
 void cooldown_rebuild(cooldown_t *c) {
     c->oldest = ETIME_MAX;
     for (store_entry_t *e = space_next(c->space, NULL); e; e = space_next(c->space, e))
-        if (last_of(e) < c->oldest)
-            c->oldest = last_of(e);
+        if (newest_of(e) < c->oldest)
+            c->oldest = newest_of(e);
 }
 
 /* The watermark has left the cooldown behind: such an entry holds nothing back, freed or not, so that what passes does
@@ -49,9 +61,10 @@ static int holds_nothing(const cooldown_t *c, etime_t last, etime_t watermark) {
     return watermark != ETIME_MIN && last <= watermark - c->rule->cooldown;
 }
 
-/* Nothing asks for it any more: it holds nothing back, and is too old for updates of its result. */
-static int forgotten(const cooldown_t *c, etime_t last, etime_t watermark) {
-    return holds_nothing(c, last, watermark) && last <= watermark - c->rule->lateness;
+/* Nothing asks for it any more: it holds nothing back, and even the last result that it held back, almost a cooldown behind
+ * it, is too old for updates. */
+static int forgotten(const cooldown_t *c, etime_t newest, etime_t watermark) {
+    return watermark != ETIME_MIN && newest <= watermark - c->rule->cooldown - c->rule->lateness;
 }
 
 static void free_forgotten(cooldown_t *c, etime_t watermark) {
@@ -61,11 +74,11 @@ static void free_forgotten(cooldown_t *c, etime_t watermark) {
     size_t n = space_sorted(c->space, &all);
     c->oldest = ETIME_MAX;
     for (size_t i = 0; i < n; i++) {
-        etime_t last = last_of(all[i]);
-        if (forgotten(c, last, watermark))
+        etime_t newest = newest_of(all[i]);
+        if (forgotten(c, newest, watermark))
             store_del(c->space, all[i]);
-        else if (last < c->oldest)
-            c->oldest = last;
+        else if (newest < c->oldest)
+            c->oldest = newest;
     }
     mem_free(all);
 }

@@ -1,8 +1,8 @@
 /* cooldown: at most one anomaly per key in so much event time.
  *
  * Remembers, per output key, when it last let one pass (durable, in the store), and where results are updated all such times
- * that updates may still come for; entries that far behind the watermark are freed. Updates and tombstones of what passed
- * are not held back, those of what was held back are. One thread. */
+ * that updates may still come for; an entry is freed when no update of what it held back can come any more. Updates and
+ * tombstones of what passed are not held back, those of what was held back are. One thread. */
 #ifndef ANANAS_COOLDOWN_H
 #define ANANAS_COOLDOWN_H
 #include "op.h"
