@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-#include "conf_kafka.h"
 #include "mem.h"
 #include "notify.h"
+#include "properties_kafka.h"
 #include "run.h"
 #include "serve.h"
 #include "status_line.h"
@@ -46,7 +46,7 @@ int command_run(const options_t *o, log_t *log) {
         return EXIT_FAULT;
     }
     int status = EXIT_FAULT;
-    if (conf_kafka_brokers(l.config, &e))
+    if (properties_kafka_brokers(l.config, &e))
         fprintf(stderr, "ananas: %s\n", e.text);
     else
         status = run(&l, log);

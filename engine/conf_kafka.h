@@ -22,10 +22,6 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
                rd_kafka_conf_t **out, error_t *e);
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                       rd_kafka_t **out, error_t *e);
-/* What librdkafka says of the user's properties, as faults at their lines: unknown names, values that are none. */
-void conf_kafka_check(const config_t *c, log_t *log, faults_t *faults);
-/* Whether the configuration names brokers; else a fault, for those who need some. */
-int conf_kafka_brokers(const config_t *c, error_t *e);
 /* Ends a client. One that does not end in a while (librdkafka may wait for ever for a broker's thread when a topic it used
  * was deleted) is left behind, and that is said: nobody else must wait with it. 0: it goes on using its opaque. */
 int conf_kafka_end(rd_kafka_t *rk, log_t *log);

@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "conf_kafka.h"
 #include "mem.h"
+#include "properties_kafka.h"
 
 script_limits_t load_limits(const config_t *c) {
     return (script_limits_t){.time_ms = c->budget_time, .memory = (size_t)c->budget_memory, .jit = 1};
@@ -62,7 +62,7 @@ static int load_both(const char *path, const char *text, const char *rules, int 
     int rc = load_config(path, text, log, &out->config, faults);
     if (live && out->config) {
         size_t before = faults->n;
-        conf_kafka_check(out->config, log, faults);
+        properties_kafka_check(out->config, log, faults);
         rc = rc == 0 && faults->n > before ? ERR_INVALID : rc;
     }
     if (rc) {

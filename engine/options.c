@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem.h"
+#include "nearest.h"
+
 typedef struct option_row {
     const char *name;
     char letter;     /* 0: none */
@@ -129,48 +132,38 @@ static void getopt_tables(const command_row_t *c, struct option *longs, char *sh
     *shorts = 0;
 }
 
-/* Letters to change, add, drop or swap with a neighbour; names longer than any command are far from all of them. */
-static int distance(const char *a, const char *b) {
-    enum { LONGEST = 15 };
-    int d[LONGEST + 1][LONGEST + 1], n = (int)strlen(a), m = (int)strlen(b);
-    if (n > LONGEST || m > LONGEST)
-        return LONGEST;
-    for (int i = 0; i <= n; i++)
-        for (int j = 0; j <= m; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = i + j;
-                continue;
-            }
-            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
-            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
+static int no_command(const char *name, error_t *e) {
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *near = nearest(name, names, N_COMMANDS);
+    if (near)
+        return error_set(e, ERR_INVALID, "no command \"%s\"; did you mean `ananas %s`?", name, near);
+    return error_set(e, ERR_INVALID, "no command \"%s\"; see `ananas --help`", name);
 }
 
-static int no_command(const char *name, error_t *e) {
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (distance(name, commands[i].name) <= (strlen(commands[i].name) > 4 ? 2 : 1))
-            return error_set(e, ERR_INVALID, "no command \"%s\"; did you mean `ananas %s`?", name, commands[i].name);
-    return error_set(e, ERR_INVALID, "no command \"%s\"; see `ananas --help`", name);
+/* name: without the dashes. */
+static int unknown_option(const command_row_t *c, const char *word, const char *name, error_t *e) {
+    const char *names[OPTIONS_MAX];
+    size_t n = 0;
+    for (const option_row_t *r = c->options; r->name; r++) {
+        if (strcmp(name, r->name) == 0)
+            return error_set(e, ERR_INVALID, "--%s takes no value; see `ananas %s --help`", r->name, c->name);
+        names[n++] = r->name;
+    }
+    const char *near = strlen(name) > 3 ? nearest(name, names, n) : NULL;
+    if (near)
+        return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; did you mean --%s?", c->name, word, near);
+    return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; see `ananas %s --help`", c->name, word, c->name);
 }
 
 /* `word` as it was written, --name=value or --name. */
 static int no_option(const command_row_t *c, const char *word, error_t *e) {
-    char name[16];
     const char *from = strncmp(word, "--", 2) == 0 ? word + 2 : "";
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(from, "="), from);
-    for (const option_row_t *r = c->options; name[0] && r->name; r++)
-        if (strcmp(name, r->name) == 0)
-            return error_set(e, ERR_INVALID, "--%s takes no value; see `ananas %s --help`", r->name, c->name);
-    for (const option_row_t *r = c->options; strlen(name) > 3 && r->name; r++)
-        if (distance(name, r->name) <= 2)
-            return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; did you mean --%s?", c->name, word,
-                             r->name);
-    return error_set(e, ERR_INVALID, "`ananas %s` has no option %s; see `ananas %s --help`", c->name, word, c->name);
+    char *name = mem_printf("%.*s", (int)strcspn(from, "="), from);
+    int rc = unknown_option(c, word, name, e);
+    mem_free(name);
+    return rc;
 }
 
 static int row_of_letter(const command_row_t *c, int letter) {

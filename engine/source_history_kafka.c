@@ -1,6 +1,7 @@
 #include "source_history_kafka.h"
 
 #include "mem.h"
+#include "properties_kafka.h"
 #include "source_kafka.h"
 #include "topics_kafka.h"
 
@@ -154,7 +155,7 @@ int source_history_open(source_t **out, const source_history_options_t *o, error
     h->base = (source_t){history_poll, history_release, history_close};
     h->o = *o;
     h->ctx.log = o->log;
-    int rc = conf_kafka_brokers(o->config, e);
+    int rc = properties_kafka_brokers(o->config, e);
     if (rc == 0)
         rc = source_kafka_open(&h->reader, o->config, &h->ctx, o->topics, &clock_system, e);
     if (rc == 0)

@@ -6,7 +6,7 @@
 -- From the ground up. A stem is placed by its own name, else by its longest prefix that ends in "_".
 local LAYERS = {
     -- base: knows nothing of records
-    { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "profile", "input", "watch",
+    { "mem", "arena", "map", "buf", "clock", "error", "log", "number", "timefmt", "json", "hash", "options", "profile", "input", "watch", "nearest",
         "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
@@ -18,7 +18,7 @@ local LAYERS = {
     { "op", "outcome", "emission", "merge", "reorder", "rowpack", "cooldown", "select", "aggregate", "group", "match", "process",
         "leaving", "exchange" },
     -- edges
-    { "complaint_kafka", "conf_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
+    { "complaint_kafka", "conf_kafka", "properties_kafka", "topics_kafka", "member_kafka", "outputs_kafka", "source_kafka", "sink_kafka", "sink_file", "changelog", "resume",
         "demo_kafka", "standby_kafka", "load", "headers_kafka", "source_history_kafka", "repartition_kafka" },
     -- the way of a record as a whole
     { "pipeline", "task", "report", "stats", "checkpoint", "source_file", "observer", "reload", "reloader", "share" },
