@@ -87,6 +87,16 @@ static int resume_all(const active_t *a, partitions_t *p, const changelog_found_
 
 /* ---- state ---- */
 
+/* The first of them with its place; words instead where there is none. To be freed. */
+static char *first_fault(const faults_t *faults, const char *none) {
+    buf_t text = {0};
+    if (faults->n)
+        fault_write(&faults->at[0], &text);
+    char *out = mem_strdup(faults->n ? buf_cstr(&text) : none);
+    buf_fini(&text);
+    return out;
+}
+
 /* The rules that ran when the state was written, where those are not today's: they run first, until the reload. */
 static int load_old(const active_t *a, const changelog_found_t *found, const plan_t *today, script_t **script,
                     plan_t **plan) {
@@ -103,9 +113,10 @@ static int load_old(const active_t *a, const changelog_found_t *found, const pla
         error_t e = {0};
         int ok = texts_load(&r, &texts) == 0 && script_open(script, &limits, a->o.log, &e) == 0;
         if (ok && script_load_texts(*script, &texts, a->o.config, plan, &faults)) {
+            char *why = first_fault(&faults, "no reason given");
             log_say(a->o.log, LOG_WARN, "rules",
-                    "the rules that state was made with do not load here (%s); state of unchanged rules is kept",
-                    faults.n ? faults.at[0].text : "no reason given");
+                    "the rules that state was made with do not load here (%s); state of unchanged rules is kept", why);
+            mem_free(why);
             script_close(*script);
             ok = 0;
         }
@@ -137,7 +148,9 @@ int active_load(const active_t *a, slice_t bytes, script_t **script, plan_t **pl
         rc = script_open(script, &limits, a->o.log, e);
     if (rc == 0 && (rc = script_load_texts(*script, &texts, a->o.config, plan, &faults))) {
         script_close(*script);
-        rc = error_set(e, ERR_INVALID, "%s", faults.n ? faults.at[0].text : "the rules do not load again");
+        char *why = first_fault(&faults, "the rules do not load again");
+        rc = error_set(e, ERR_INVALID, "%s", why);
+        mem_free(why);
     }
     faults_fini(&faults);
     texts_fini(&texts);
