@@ -188,10 +188,12 @@ static int make_alone(active_t *a, store_t *store, const changelog_found_t *foun
     }
     int is_old = load_old(a, found, plan, &old_script, &old_plan);
     rc = active_make_task(a, is_old ? old_script : script, is_old ? old_plan : plan, store, found, e);
-    if (is_old)
+    if (is_old && rc == 0)
         task_reload(a->task, script, plan);
-    if (rc == 0)
-        task_say_quarantined(a->task);
+    if (is_old && rc) {
+        script_close(script);
+        plan_free(plan);
+    }
     return rc;
 }
 
@@ -252,6 +254,7 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
     if (rc == 0)
         rc = open_all(a, &p, &found, e);
     if (rc == 0 && a->task) {
+        task_say_quarantined(a->task); /* after a reload: what was mended runs again */
         active_remember(a);
         a->uncommitted = !found.meta.present; /* where reading began is committed before anything comes */
     }

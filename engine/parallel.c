@@ -285,8 +285,6 @@ static int go_on(active_t *a, store_t *store, const changelog_found_t *found, er
         return error_prefix(e, "task %d: the rules that its state was made with cannot run here", a->o.task);
     }
     rc = active_make_task(a, script, plan, store, found, e);
-    if (rc == 0)
-        task_say_quarantined(a->task);
     if (rc == 0 && rollout_load(a->parallel->rollout, buf_slice(&found->meta.rollout)))
         rc = error_set(e, ERR_INVALID, "the changelog's meta record cannot be read");
     return rc;
