@@ -279,8 +279,7 @@ fn_t script_load_function(script_t *s, const char *name, const char *text, const
 
 /* ---- opening and closing ---- */
 
-/* [name] -> [chunk], or [name] -> [message]; the one package loader there is. */
-static int load_embedded(lua_State *L) {
+int script_find_embedded(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
     for (size_t i = 0; i < scripts_count; i++) {
         if (strcmp(scripts_entries[i].name, name) != 0)
@@ -334,7 +333,7 @@ static void open_body(lua_State *L, void *arg) {
     lua_createtable(L, 2, 0);
     lua_rawgeti(L, -2, 1); /* package.preload: ffi is there */
     lua_rawseti(L, -2, 1);
-    lua_pushcfunction(L, load_embedded);
+    lua_pushcfunction(L, script_find_embedded);
     lua_rawseti(L, -2, 2);
     lua_setfield(L, -3, "loaders");
     lua_pop(L, 1);

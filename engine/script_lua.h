@@ -17,6 +17,9 @@ lua_State *script_lua(script_t *s);
  * hold C memory that nobody else knows of: a runaway never returns to it. */
 int script_protect(script_t *s, void (*body)(lua_State *L, void *arg), void *arg);
 
+/* [name] -> [chunk], or [name] -> [message]: a package loader of the scripts that are compiled into the program. Raises. */
+int script_find_embedded(lua_State *L);
+
 /* [] -> [module]: what require(name) gives for a script compiled into the program. Raises. */
 void script_require(lua_State *L, const char *name);
 

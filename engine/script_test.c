@@ -1,31 +1,15 @@
 #include "script_test.h"
 
-#include <lauxlib.h>
 #include <limits.h>
-#include <lua.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "scripts.h"
+#include "script_lua.h"
 
-/* [name] -> [chunk], or [name] -> [message]: the program's scripts come before what the system has of that name. */
-static int find_script(lua_State *L) {
-    const char *name = luaL_checkstring(L, 1);
-    for (size_t i = 0; i < scripts_count; i++) {
-        if (strcmp(scripts_entries[i].name, name) != 0)
-            continue;
-        lua_pushfstring(L, "@scripts/%s.lua", name);
-        if (luaL_loadbuffer(L, scripts_entries[i].text, scripts_entries[i].length, lua_tostring(L, -1)) != 0)
-            return lua_error(L);
-        return 1;
-    }
-    lua_pushfstring(L, "\n\tno script '%s' in the program", name);
-    return 1;
-}
-
-/* [] -> []: find_script becomes the second of package.loaders, behind package.preload. */
+/* [] -> []: the program's scripts come before what the system has of that name: their loader becomes the second of
+ * package.loaders, behind package.preload. */
 static void add_loader(lua_State *L) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaders");
@@ -33,7 +17,7 @@ static void add_loader(lua_State *L) {
         lua_rawgeti(L, -1, i);
         lua_rawseti(L, -2, i + 1);
     }
-    lua_pushcfunction(L, find_script);
+    lua_pushcfunction(L, script_find_embedded);
     lua_rawseti(L, -2, 2);
     lua_pop(L, 2);
 }
