@@ -14,7 +14,7 @@ struct parallel {
     buf_t proposal;  /* to be sent to every task, ahead of all else; empty: none */
     int announced;   /* it is in this transaction */
     unsigned serial; /* of the rules that were looked at last */
-    int looked;      /* at those, since other rules run */
+    int looked;      /* since the last switch the leader has compared its files with what runs */
     purge_t *purge;
     /* while it waits for rules */
     store_t *store;
@@ -95,10 +95,8 @@ static int say(active_t *a, error_t *e) {
     int last = rollout_says_ends(p->rollout);
     rollout_say(p->rollout, ends, n, &frame);
     int rc = send_all(a, buf_slice(&frame), e);
-    if (rc == 0 && last)
-        rc = FAILPOINT("ends-written", e);
-    if (rc == 0 && !last)
-        rc = FAILPOINT("drained-written", e);
+    if (rc == 0)
+        rc = last ? FAILPOINT("ends-written", e) : FAILPOINT("drained-written", e);
     buf_fini(&frame);
     mem_free(ends);
     return rc;
@@ -206,14 +204,11 @@ int parallel_switch(active_t *a, error_t *e) {
     uint32_t n;
     if (!p || a->uncommitted || rollout_due(p->rollout) != ROLLOUT_SWITCH)
         return 0;
-    int rc = active_load(a, rollout_texts(p->rollout), &script, &plan, e);
+    int rc = FAILPOINT("switch-due", e);
     if (rc)
-        return error_prefix(e, "the rules that the leader proposed do not load in this process");
-    if ((rc = FAILPOINT("switch-due", e))) {
-        script_close(script);
-        plan_free(plan);
         return rc;
-    }
+    if (active_load(a, rollout_texts(p->rollout), &script, &plan, e))
+        return error_prefix(e, "the rules that the leader proposed do not load in this process");
     const frame_bound_t *bounds = rollout_bounds(p->rollout, &n);
     active_switch(a, script, plan, bounds, n);
     rollout_done(p->rollout, plan->version, task_rounds(a->task));
