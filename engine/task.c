@@ -77,21 +77,26 @@ static void dead_letter(task_t *t, const record_t *r, const char *reason) {
     buf_fini(&topic);
 }
 
-static void take_bad(task_t *t, source_run_t *s) {
-    for (uint32_t i = 0; i < s->decoded.n_bad; i++) {
-        const decode_bad_t *bad = &s->decoded.bad[i];
-        const record_t *r = &s->records[bad->record];
-        if (bad->is_tombstone) {
-            s->stats.tombstones++;
-            continue;
-        }
-        uint64_t before = s->stats.bad++;
-        if (report_due(before, s->stats.bad))
-            log_say(t->options.log, LOG_WARN, "engine",
-                    "bad record %s/%d@%lld: %s; %llu such from source \"%s\" so far", t->topics[r->topic], r->partition,
-                    (long long)r->offset, bad->reason, (unsigned long long)s->stats.bad, s->spec->name);
-        if (s->spec->on_bad == BAD_DEAD_LETTER)
-            dead_letter(t, r, bad->reason);
+static void take_bad_record(task_t *t, source_run_t *s, const decode_bad_t *bad) {
+    const record_t *r = &s->records[bad->record];
+    if (bad->is_tombstone) {
+        s->stats.tombstones++;
+        return;
+    }
+    uint64_t before = s->stats.bad++;
+    if (report_due(before, s->stats.bad))
+        log_say(t->options.log, LOG_WARN, "engine", "bad record %s/%d@%lld: %s; %llu such from source \"%s\" so far",
+                t->topics[r->topic], r->partition, (long long)r->offset, bad->reason, (unsigned long long)s->stats.bad,
+                s->spec->name);
+    if (s->spec->on_bad == BAD_DEAD_LETTER)
+        dead_letter(t, r, bad->reason);
+}
+
+static void take_bad(task_t *t) {
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
+        source_run_t *s = &t->sources[i];
+        for (uint32_t k = 0; k < s->decoded.n_bad; k++)
+            take_bad_record(t, s, &s->decoded.bad[k]);
     }
 }
 
@@ -234,13 +239,16 @@ static void say_overrun(task_t *t, const pipeline_t *p) {
 }
 
 /* After the watermarks: a partition takes part from the tick of its first record on, and not before. */
-static void count_bad(source_run_t *s) {
-    watermark_t *w = &s->watermark;
-    for (uint32_t i = 0; i < s->decoded.n_bad; i++) {
-        const record_t *r = &s->records[s->decoded.bad[i].record];
-        int part = s->decoded.bad[i].is_tombstone ? -1 : watermark_find(w, r->topic, r->partition);
-        if (part >= 0)
-            w->parts[part].bad++;
+static void count_bad(task_t *t) {
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
+        source_run_t *s = &t->sources[i];
+        watermark_t *w = &s->watermark;
+        for (uint32_t k = 0; k < s->decoded.n_bad; k++) {
+            const record_t *r = &s->records[s->decoded.bad[k].record];
+            int part = s->decoded.bad[k].is_tombstone ? -1 : watermark_find(w, r->topic, r->partition);
+            if (part >= 0)
+                w->parts[part].bad++;
+        }
     }
 }
 
@@ -285,6 +293,18 @@ static void count_bad_lines(task_t *t, const event_t *events, uint32_t n) {
     }
 }
 
+/* A stop is what is told; a torn frame behind it is not. */
+static int read_frames(task_t *t, const event_t *events, uint32_t n, uint32_t *n_ticks, int stop, error_t *e) {
+    error_t untold = {0};
+    if (!t->dispatch)
+        return 0;
+    int torn = task_read_frames(t, events, n, n_ticks, stop ? &untold : e);
+    if (torn)
+        return torn;
+    task_renumber(t);
+    return 0;
+}
+
 int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e) {
     decode_sources(t, events, n, wall);
     int rc = find_stop(t, &n, e);
@@ -292,20 +312,14 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
         decode_sources(t, events, n, wall);
     profile_lap(t->options.profile, PROFILE_DECODE, NULL);
     uint32_t n_ticks = n;
-    if (t->dispatch) {
-        error_t torn = {0};
-        int bad = task_read_frames(t, events, n, &n_ticks, rc ? &torn : e);
-        if (bad)
-            return bad;
-        task_renumber(t);
-    }
+    int torn = read_frames(t, events, n, &n_ticks, rc, e);
+    if (torn)
+        return torn;
     count_bad_lines(t, events, n);
     count_records(t);
-    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
-        take_bad(t, &t->sources[i]);
+    take_bad(t);
     advance_watermarks(t, events, n);
-    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
-        count_bad(&t->sources[i]);
+    count_bad(t);
     profile_lap(t->options.profile, PROFILE_WATERMARK, NULL);
     run_rules(t);
     outbox_sort(&t->outbox, n_ticks);
