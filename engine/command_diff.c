@@ -142,10 +142,8 @@ int command_diff(const options_t *o, log_t *log) {
     buf_t ends = {0};
     error_t e = {0};
     wall_t now;
-    if (replay_input_check(o, &e)) {
-        fprintf(stderr, "ananas: %s\n", e.text);
-        return EXIT_USAGE;
-    }
+    if (replay_input_check(o, &e))
+        return command_usage(e.text);
     int rc = replay_input_now(o, &now, &e);
     if (rc == 0)
         rc = spool(o, spooled, sizeof spooled, &e);

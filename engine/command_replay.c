@@ -48,10 +48,10 @@ static int same_file(const char *a, const char *b) {
 
 /* What cannot be written is said before the work, not after it. */
 static int try_stats(const char *path, error_t *e) {
-    FILE *f = path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
-    if (f)
-        return fclose(f) == 0 ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return !path || strcmp(path, "-") == 0 ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    if (!path || strcmp(path, "-") == 0)
+        return 0;
+    FILE *f = fopen(path, "a");
+    return f && fclose(f) == 0 ? 0 : error_set(e, ERR_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
 static int open_ends(const options_t *o, replay_t *r, error_t *e) {
@@ -59,6 +59,8 @@ static int open_ends(const options_t *o, replay_t *r, error_t *e) {
     if (same_file(input, output) || same_file(input, stats))
         return error_set(e, ERR_INVALID, "%s is the input, and would be written over", input);
     int rc = try_stats(stats, e);
+    if (rc == 0 && same_file(output, stats)) /* there by now, if it can be */
+        rc = error_set(e, ERR_INVALID, "%s is the output, and the counts would be written over it", stats);
     if (rc == 0)
         rc = replay_input_open(o, NULL, r, e);
     return rc ? rc : sink_file_open(&r->sink, output ? output : "-", e);
@@ -68,10 +70,8 @@ int command_replay(const options_t *o, log_t *log) {
     loaded_t l;
     faults_t faults = {0};
     error_t e = {0};
-    if (replay_input_check(o, &e)) {
-        fprintf(stderr, "ananas: %s\n", e.text);
-        return EXIT_USAGE;
-    }
+    if (replay_input_check(o, &e))
+        return command_usage(e.text);
     if (load_all(options_get(o, "config"), options_get(o, "rules"), log, &l, &faults)) {
         load_print_faults(&faults);
         faults_fini(&faults);

@@ -9,11 +9,6 @@
 #include "script.h"
 #include "version_print.h"
 
-static int usage(const char *text) {
-    fprintf(stderr, "ananas: %s\n", text);
-    return EXIT_USAGE;
-}
-
 /* The settings and the keys of rules, from the same rows of data that check them. */
 static int help_reference(const char *topic, log_t *log) {
     script_limits_t limits = {.memory = 64u << 20, .jit = 0};
@@ -62,9 +57,9 @@ static int with_log(const options_t *o, error_t *e) {
     log_level_t level = LOG_INFO;
     const char *level_name = options_get(o, "log-level"), *format_name = options_get(o, "log-format");
     if (level_name && log_level_parse(level_name, &level))
-        return usage("--log-level is one of debug, info, warn, error");
+        return command_usage("--log-level is one of debug, info, warn, error");
     if (format_name && strcmp(format_name, "text") != 0 && strcmp(format_name, "json") != 0)
-        return usage("--log-format is text or json");
+        return command_usage("--log-format is text or json");
     log_t *log = log_open(STDERR_FILENO, level, format_name && strcmp(format_name, "json") == 0 ? LOG_JSON : LOG_TEXT);
     int status = EXIT_INTERNAL;
     if (script_watchdog_start(e))
@@ -81,7 +76,7 @@ int main(int argc, char **argv) {
     error_t e = {0};
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write error, not the end of the process */
     if (options_parse(argc, argv, &o, &e))
-        return usage(e.text);
+        return command_usage(e.text);
     if (o.help) {
         options_print_help(&o, 0);
         return EXIT_OK;

@@ -492,7 +492,7 @@ describe("replay refuses", function()
         assert.truthy(ran.stderr:find "ss", ran.stderr)
     end)
 
-    it("counts that cannot be written, before the work, and its own input as output", function()
+    it("counts that cannot be written, before the work, and its own input as output, and counts over the output", function()
         local folder = replay.folder()
         local options = { folder = folder, rules = 'rule "a" { from = "s", to = "out" }', input = { { ts = 1 } } }
         options.args = { "--output", "out.jsonl", "--stats", "/nowhere/stats" }
@@ -504,6 +504,10 @@ describe("replay refuses", function()
         ran = replay.run(options)
         assert.equal(1, ran.status)
         assert.truthy(ran.stderr:find("would be written over", 1, true), ran.stderr)
+        options.args = { "--output", "both", "--stats", "./both" }
+        ran = replay.run(options)
+        assert.equal(1, ran.status)
+        assert.truthy(ran.stderr:find("./both is the output", 1, true), ran.stderr)
         assert.truthy(#replay.read(folder .. "/input.jsonl") > 10)
         replay.remove(folder)
     end)
