@@ -28,14 +28,13 @@ static int help_reference(const char *topic, log_t *log) {
 }
 
 static int help(const options_t *o, log_t *log) {
-    if (o->n_rest && strcmp(o->rest[0], "man") == 0)
-        options_print_man();
-    else if (o->n_rest && strcmp(o->rest[0], "bash") == 0)
-        options_print_completion();
-    else if (o->n_rest && (strcmp(o->rest[0], "config") == 0 || strcmp(o->rest[0], "rules") == 0))
-        return help_reference(o->rest[0], log);
-    else
-        options_print_help(o, 1);
+    switch (options_topic(o)) {
+    case HELP_CONFIG:
+    case HELP_RULES: return help_reference(o->rest[0], log);
+    case HELP_MAN: options_print_man(); break;
+    case HELP_BASH: options_print_completion(); break;
+    case HELP_COMMANDS: options_print_help(o, 1); break;
+    }
     return EXIT_OK;
 }
 

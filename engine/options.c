@@ -199,13 +199,17 @@ static int parse_options(const command_row_t *c, int argc, char **argv, options_
     return 0;
 }
 
-/* What `ananas help` knows beside the commands; main.c prints them. */
-static int is_topic(const char *name) {
-    static const char *const topics[] = {"config", "rules", "man", "bash"};
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        if (strcmp(topics[i], name) == 0)
-            return 1;
-    return 0;
+/* What `ananas help` knows beside the commands. */
+static const struct {
+    const char *name;
+    help_t topic;
+} topics[] = {{"config", HELP_CONFIG}, {"rules", HELP_RULES}, {"man", HELP_MAN}, {"bash", HELP_BASH}};
+
+help_t options_topic(const options_t *o) {
+    for (size_t i = 0; o->n_rest && i < sizeof topics / sizeof *topics; i++)
+        if (strcmp(topics[i].name, o->rest[0]) == 0)
+            return topics[i].topic;
+    return HELP_COMMANDS;
 }
 
 int options_parse(int argc, char **argv, options_t *out, error_t *e) {
@@ -224,7 +228,7 @@ int options_parse(int argc, char **argv, options_t *out, error_t *e) {
     if (out->n_rest > c->max_rest)
         return error_set(e, ERR_INVALID, "`ananas %s` takes no \"%s\"; see `ananas %s --help`", c->name,
                          out->rest[c->max_rest], c->name);
-    if (c->command == COMMAND_HELP && out->n_rest && !row_named(out->rest[0]) && !is_topic(out->rest[0]))
+    if (c->command == COMMAND_HELP && out->n_rest && !row_named(out->rest[0]) && options_topic(out) == HELP_COMMANDS)
         return no_command(out->rest[0], e);
     if (c->command == COMMAND_DIFF && out->n_rest != 2)
         return error_set(e, ERR_INVALID, "`ananas diff` takes two rule sets, OLD and NEW; see `ananas diff --help`");

@@ -17,6 +17,9 @@ typedef enum {
     COMMAND_HELP
 } command_t;
 
+/* What `ananas help` tells. */
+typedef enum { HELP_COMMANDS, HELP_CONFIG, HELP_RULES, HELP_MAN, HELP_BASH } help_t;
+
 #define OPTIONS_MAX 24
 typedef struct options {
     command_t command;
@@ -30,6 +33,8 @@ typedef struct options {
 int options_parse(int argc, char **argv, options_t *out, error_t *e);
 /* Value of --name, or NULL. The command must have such an option. */
 const char *options_get(const options_t *o, const char *name);
+/* What `ananas help WORD` asks for; HELP_COMMANDS where the word is none of the others, or there is none. */
+help_t options_topic(const options_t *o);
 /* Text of `ananas --help` (any = 1) or of one command's. */
 void options_print_help(const options_t *o, int any);
 /* Manual page (roff) and completion (bash) from the same table, on standard output: `ananas help man|bash`. */
