@@ -53,7 +53,7 @@ READ(part_watermark_lag, behind(s, s->part->watermark))
 READ(part_lag, s->part->lag < 0 ? ABSENT : (double)s->part->lag)
 READ(part_offset, s->part->next < 0 ? ABSENT : (double)s->part->next)
 READ(part_idle, s->part->idle)
-READ(part_holds, s->source->elsewhere < 0 && s->source->holder >= 0 && s->part == &s->source->parts[s->source->holder])
+READ(part_holds, s->part == snapshot_holder(s->source))
 
 static const metric_t part_metrics[] = {
     {"ananas_partition_records_total", "counter", "Records with an event time that were read from the partition.",

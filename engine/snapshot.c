@@ -105,7 +105,7 @@ static const char *keep_masked(const publisher_t *p, snapshot_t *s, const char *
 }
 
 static void hold_since(held_track_t *held, snapshot_source_t *s, wall_t now) {
-    const snapshot_partition_t *p = s->holder < 0 || s->elsewhere >= 0 ? NULL : &s->parts[s->holder];
+    const snapshot_partition_t *p = snapshot_holder(s);
     etime_t level = s->elsewhere >= 0 ? s->levels[s->elsewhere].watermark : ETIME_MIN;
     int same = p ? held->topic && held->partition == p->partition && strcmp(held->topic, p->topic) == 0 : !held->topic;
     if (!same || held->task != s->elsewhere || !held->since.ms) {

@@ -63,6 +63,11 @@ typedef struct snapshot_source {
     uint32_t n_parts;
 } snapshot_source_t;
 
+/* The partition that holds the source back; NULL: none does, or a task that is not here holds it back further. */
+static inline const snapshot_partition_t *snapshot_holder(const snapshot_source_t *s) {
+    return s->elsewhere < 0 && s->holder >= 0 ? &s->parts[s->holder] : NULL;
+}
+
 typedef struct snapshot_rule {
     const char *name, *file, *to, *version; /* to NULL: only feeds other rules */
     int line, shadow;

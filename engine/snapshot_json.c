@@ -65,23 +65,28 @@ static void write_partition(const snapshot_partition_t *p, int holds, buf_t *b) 
     close_with(b, '}');
 }
 
-/* A partition that is read here, or a task of another process: which partition it is, only that one knows. */
-static void write_holder(const snapshot_source_t *s, buf_t *b) {
-    int other = s->elsewhere >= 0;
-    if (s->holder < 0 && !other) {
-        buf_add_str(b, "\"held_back_by\":null,");
-        return;
-    }
-    const snapshot_partition_t *p = other ? NULL : &s->parts[s->holder];
+/* topic NULL: a task of another process; which partition it is, only that one knows. */
+static void write_held(buf_t *b, const char *topic, int32_t partition, int32_t task, wall_t since, etime_t watermark,
+                       wall_t moved) {
     buf_add_str(b, "\"held_back_by\":{");
-    text_member(b, "topic", other ? NULL : p->topic);
-    offset_member(b, "partition", other ? -1 : p->partition);
-    offset_member(b, "task", other ? s->elsewhere : p->task);
-    time_member(b, "since", s->held_since.ms);
-    time_member(b, "watermark", other ? s->levels[s->elsewhere].watermark : p->watermark);
-    time_member(b, "last_advance", other ? s->heard_at.ms : p->moved.ms);
+    text_member(b, "topic", topic);
+    offset_member(b, "partition", partition);
+    offset_member(b, "task", task);
+    time_member(b, "since", since.ms);
+    time_member(b, "watermark", watermark);
+    time_member(b, "last_advance", moved.ms);
     close_with(b, '}');
     buf_add_char(b, ',');
+}
+
+static void write_holder(const snapshot_source_t *s, buf_t *b) {
+    const snapshot_partition_t *p = snapshot_holder(s);
+    if (p)
+        write_held(b, p->topic, p->partition, p->task, s->held_since, p->watermark, p->moved);
+    else if (s->elsewhere >= 0)
+        write_held(b, NULL, -1, s->elsewhere, s->held_since, s->levels[s->elsewhere].watermark, s->heard_at);
+    else
+        buf_add_str(b, "\"held_back_by\":null,");
 }
 
 /* Where there are several tasks: how far each has come with it. */
@@ -114,7 +119,7 @@ static void write_source(const snapshot_source_t *s, buf_t *b) {
     write_levels(s, b);
     buf_add_str(b, "\"partitions\":[");
     for (uint32_t i = 0; i < s->n_parts; i++) {
-        write_partition(&s->parts[i], s->elsewhere < 0 && s->holder == (int)i, b);
+        write_partition(&s->parts[i], &s->parts[i] == snapshot_holder(s), b);
         buf_add_char(b, ',');
     }
     close_with(b, ']');
