@@ -9,6 +9,8 @@ local MAX_ATOMS = 12
 
 -- Between the names of a path; no byte of UTF-8, so no member's name has it.
 atoms.DOWN = "\255"
+-- The input a row came from, as a column where a function asks for it; it never goes on.
+atoms.FROM = "_from"
 
 local OTHER = { kind = "other" }
 local ROW, M, ROWS, ITER = { kind = "row" }, { kind = "m" }, { kind = "rows" }, { kind = "iter" }
@@ -85,7 +87,7 @@ local m_functions = {
     prev_of = { row = true, of = true }, next_of = { row = true, of = true },
 }
 
-local facts = { _time = true, _from = true, _label = true }
+local facts = { _time = true, [atoms.FROM] = true, _label = true }
 
 atoms.OTHER, atoms.ROW, atoms.M, atoms.ROWS, atoms.ITER, atoms.STRING_METHOD = OTHER, ROW, M, ROWS, ITER, STRING_METHOD
 atoms.value, atoms.other, atoms.has, atoms.join = value, other, has, join

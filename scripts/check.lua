@@ -51,7 +51,10 @@ end
 -- What stands there, in words.
 function check.describe(value)
     local kind = type(value)
-    if kind == "string" then value = fault.mask(value) return ("%q"):format(#value > 40 and value:sub(1, 40) .. "..." or value) end
+    if kind == "string" then
+        value = fault.mask(value)
+        return ("%q"):format(#value > 40 and value:sub(1, 40) .. "..." or value)
+    end
     if kind == "number" or kind == "boolean" then return tostring(value) end
     if kind == "table" and rawget(value, "is") then return (value.is:match "^[aeiou]" and "an " or "a ") .. value.is end
     if kind == "nil" then return "nothing" end

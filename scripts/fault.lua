@@ -4,7 +4,7 @@
 local fault = {}
 
 -- Values that must never show. They are taken out of a text before it is cut short, quoted or put into one line, since what
--- is left of them then is no longer found.
+-- is left of them then is no longer found. One Lua state loads one configuration, so they are that one's.
 local hidden = {}
 
 function fault.hide(value)

@@ -7,7 +7,8 @@ local ffi = require "ffi"
 local host = require "host"
 local door = require "door"
 local sandbox = require "sandbox"
-local DOWN = require "atoms".DOWN
+local atoms = require "atoms"
+local DOWN, FROM = atoms.DOWN, atoms.FROM
 
 -- As in engine/cell.h, batch.h, buf.h and script_api.h; a spec compares sizes and offsets.
 -- Fields of row_t begin with a byte that is not UTF-8, so no column can have their name.
@@ -176,7 +177,7 @@ local function open_columns(layout, paths)
     end
     local out = {}
     for name in pairs(columns) do
-        if name ~= "_from" and not name:find(DOWN, 1, true) then out[name] = number(name) end
+        if name ~= FROM and not name:find(DOWN, 1, true) then out[name] = number(name) end
     end
     return out
 end
@@ -304,7 +305,7 @@ function row.table(r)
         end
     end
     for name, number in pairs(layouts[r["\255layout"]]) do
-        if name ~= "_from" and not name:find(DOWN, 1, true) then out[name] = read(b, i, band(number, OPENED - 1)) end
+        if name ~= FROM and not name:find(DOWN, 1, true) then out[name] = read(b, i, band(number, OPENED - 1)) end
     end
     return out
 end

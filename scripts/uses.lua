@@ -3,8 +3,8 @@
 local code = require "code"
 local fault = require "fault"
 local flow = require "flow"
-
-local DOWN = require "atoms".DOWN
+local atoms = require "atoms"
+local DOWN, FROM = atoms.DOWN, atoms.FROM
 
 local uses = {}
 
@@ -232,7 +232,7 @@ end
 -- The input a row came from is a column of it where some function asks for that; it never goes on to readers.
 local function asks_from(desc)
     for _, read in pairs(desc.reads) do
-        if read.facts._from then return true end
+        if read.facts[FROM] then return true end
     end
     return false
 end
@@ -283,8 +283,8 @@ function uses.needs(desc)
         if desc.input.open or desc.input.set[path.root] then need[path.root] = true end
     end
     if asks_from(desc) then
-        desc.needs._from = true
-        if desc.operator_needs then table.insert(desc.operator_needs, "_from") end
+        desc.needs[FROM] = true
+        if desc.operator_needs then table.insert(desc.operator_needs, FROM) end
     end
     add_all(desc.intern, desc.group_by)
     for name in pairs(desc.reads.where and desc.reads.where.columns or {}) do desc.intern[name] = true end
