@@ -12,7 +12,7 @@
 #ifdef ANANAS_FAILPOINTS
 #define FAILPOINT(name, e) failpoint_reach((name), (e))
 #else
-#define FAILPOINT(name, e) 0
+#define FAILPOINT(name, e) ((void)(name), 0)
 #endif
 
 /* 0: go on. */

@@ -96,7 +96,7 @@ static int say(active_t *a, error_t *e) {
     rollout_say(p->rollout, ends, n, &frame);
     int rc = send_all(a, buf_slice(&frame), e);
     if (rc == 0)
-        rc = last ? FAILPOINT("ends-written", e) : FAILPOINT("drained-written", e);
+        rc = FAILPOINT(last ? "ends-written" : "drained-written", e);
     buf_fini(&frame);
     mem_free(ends);
     return rc;

@@ -118,8 +118,9 @@ static void write_source(const snapshot_source_t *s, buf_t *b) {
     write_holder(s, b);
     write_levels(s, b);
     buf_add_str(b, "\"partitions\":[");
+    const snapshot_partition_t *holder = snapshot_holder(s);
     for (uint32_t i = 0; i < s->n_parts; i++) {
-        write_partition(&s->parts[i], &s->parts[i] == snapshot_holder(s), b);
+        write_partition(&s->parts[i], holder && holder == &s->parts[i], b);
         buf_add_char(b, ',');
     }
     close_with(b, ']');
