@@ -297,6 +297,14 @@ describe("cooldown", function()
             spans(run(rule(clauses), input, { config = explicit })))
     end)
 
+    it("holds them back for as long as they may come, wherever steps are cut", function()
+        local clauses = [[window = tumble "100ms", group_by = { "k" }, aggregate = { n = count() }, lateness = "1s", cooldown = "3s", key = { "k" }]]
+        local input = { { ts = 950 }, { ts = 3850 }, { watermark = 4000 }, { ts = 3860 } }     -- 3.8 s is held back by 0.9 s
+        for _, batch in ipairs { "1", "100" } do
+            assert.same({ "900..1000: 1" }, spans(run(rule(clauses), input, { config = explicit, env = { ANANAS_BATCH = batch } })))
+        end
+    end)
+
     it("lets one anomaly per key pass in this much event time, and counts those held back", function()
         local ran = run(rule 'key = { "k" }, cooldown = "10ms", select = { "ts", "k" }', payloads('{"ts":0,"k":"a"}', '{"ts":5,"k":"a"}',
             '{"ts":6,"k":"b"}', '{"ts":9,"k":"a"}', '{"ts":10,"k":"a"}', '{"ts":15,"k":"a"}', '{"ts":20,"k":"a"}'))
