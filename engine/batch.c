@@ -20,6 +20,22 @@ static int find_member(slice_t object, const char *name, size_t len, slice_t *va
     return down ? find_member(*value, down + 1, len - n - 1, value) : 0;
 }
 
+int batch_has_times(const batch_t *b, uint32_t row) {
+    for (uint32_t c = 0; c < b->n_columns; c++) {
+        const cell_t *cell = batch_cell(b, c, row);
+        if (cell->flags & CELL_TIME && cell_is_number(cell))
+            return 1;
+    }
+    return b->open && batch_origin(b, row)->flags & ORIGIN_MARKED;
+}
+
+cell_t batch_member(const origin_t *o, slice_t value) {
+    etime_t time;
+    if (o->flags & ORIGIN_MARKED && timefmt_marked(value.s, value.len, &time))
+        return cell_time(time);
+    return cell_from_json(value);
+}
+
 cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row) {
     for (uint32_t i = 0; i < b->n_columns; i++)
         if (strlen(b->names[i]) == len && memcmp(b->names[i], name, len) == 0)
@@ -28,7 +44,7 @@ cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row
     slice_t value;
     if (!b->open || !o->value.s || find_member(o->value, name, len, &value))
         return cell_null();
-    return cell_from_json(value);
+    return batch_member(o, value);
 }
 
 static const uint32_t *compose(arena_t *a, const uint32_t *map, const uint32_t *sel, uint32_t n) {

@@ -16,7 +16,10 @@
 #define BATCH_DOWN '\xff'
 #define TOPIC_NONE (-1) /* origin of a row that no single record made (a window, a match) */
 
-enum { ORIGIN_PARTIAL = 1 }; /* a window that was cut at its beginning, when a reload handed it over */
+enum {
+    ORIGIN_PARTIAL = 1, /* a window that was cut at its beginning, when a reload handed it over */
+    ORIGIN_MARKED = 2 /* a rule made the value: members that are timestamps stand there TIME_MARKED, no other ones do */
+};
 
 typedef struct origin {
     etime_t time;   /* event time */
@@ -50,7 +53,11 @@ static inline const cell_t *batch_cell(const batch_t *b, uint32_t col, uint32_t 
     return &b->columns[col].cells[b->columns[col].map[row]];
 }
 int batch_column(const batch_t *b, const char *name); /* index, or -1 */
-int batch_is_fact(const char *name);                  /* a column about the row, which is not written with it */
+/* Is any of the row's times one that only time_format says how to write? */
+int batch_has_times(const batch_t *b, uint32_t row);
+/* A member of that origin's value as a cell. */
+cell_t batch_member(const origin_t *o, slice_t value);
+int batch_is_fact(const char *name); /* a column about the row, which is not written with it */
 /* The cell of a name that may be no column: looked up in the record of an open batch, else null. */
 cell_t batch_lookup(const batch_t *b, const char *name, size_t len, uint32_t row);
 /* The rows with pass[i] != 0, in order, as a new batch in the arena. */

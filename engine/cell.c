@@ -156,7 +156,7 @@ static void write_time(buf_t *b, const cell_t *c, time_format_t format) {
         }
         t = (int64_t)floor(c->u.d);
     }
-    const char *quote = format == TIME_EPOCH_MS ? "" : "\"";
+    const char *quote = timefmt_quoted(format) ? "\"" : "";
     buf_add_str(b, quote);
     timefmt_write(b, t, format);
     buf_add_str(b, quote);

@@ -2,8 +2,28 @@
 
 #include "json.h"
 #include "mem.h"
+#include "number.h"
 #include "rowpack.h"
 #include "select.h"
+
+/* ---- timestamps ----
+ * What a rule emits goes to the rules that read it and to its topic, each with a time_format of its own: so timestamps stand
+ * TIME_MARKED in the texts here (ORIGIN_MARKED), which no value that came from elsewhere may be by chance. */
+
+static int is_marked(slice_t value) {
+    etime_t time;
+    return timefmt_marked(value.s, value.len, &time);
+}
+
+/* A by column's value. Only a number that somebody spelt as a mark loses its spelling. */
+static void write_by(buf_t *b, const cell_t *c) {
+    size_t from = b->len;
+    cell_write(b, c, TIME_MARKED);
+    if (cell_is_number(c) && !(c->flags & CELL_TIME) && is_marked((slice_t){b->s + from, b->len - from})) {
+        b->len = from;
+        number_write_double(b, cell_double(c));
+    }
+}
 
 /* ---- what a timer needs to know ---- */
 
@@ -19,7 +39,7 @@ void emission_about(buf_t *b, step_t *s, const rule_t *rule, const batch_t *rows
     for (uint32_t i = 0; i < p->by.n; i++) {
         buf_clear(&text);
         cell_t c = batch_lookup(rows, p->by.at[i], strlen(p->by.at[i]), row);
-        cell_write(&text, &c, rule->time_format);
+        write_by(&text, &c);
         buf_add_bytes(b, text.s, text.len);
     }
     if (rule->provenance) {
@@ -55,10 +75,25 @@ static void copy_members(buf_t *b, slice_t object, slice_t without) {
             write_member(b, it.key, it.value);
 }
 
+/* Appends the members that a function gave. */
+static void add_given(buf_t *b, slice_t object, time_format_t format) {
+    json_iter_t it;
+    buf_t text = {0};
+    if (json_iter_open(&it, object) != 0)
+        return;
+    while (json_iter_next(&it) == 1) {
+        cell_t c = batch_member(&(origin_t){.flags = ORIGIN_MARKED}, it.value);
+        buf_clear(&text);
+        cell_write(&text, &c, format);
+        write_member(b, it.key, buf_slice(&text));
+    }
+    buf_fini(&text);
+}
+
 /* A value that went through a Lua number has lost its spelling; where it is still the same number, the key's own is it. */
 static slice_t own_spelling(slice_t emitted, slice_t own) {
     cell_t a = cell_from_json(emitted), b = cell_from_json(own);
-    int same = cell_is_number(&a) && cell_is_number(&b) && cell_double(&a) == cell_double(&b);
+    int same = !is_marked(emitted) && cell_is_number(&a) && cell_is_number(&b) && cell_double(&a) == cell_double(&b);
     return same ? own : emitted;
 }
 
@@ -80,10 +115,10 @@ static int member_before(const member_t *a, const member_t *b) {
     return c ? c < 0 : a->key.len < b->key.len;
 }
 
-static slice_t row_value(step_t *s, const rule_t *rule, const batch_t *in, uint32_t row, const char *name) {
+static slice_t row_value(step_t *s, const batch_t *in, uint32_t row, const char *name) {
     cell_t c = batch_lookup(in, name, strlen(name), row);
     buf_t text = {0};
-    cell_write(&text, &c, rule->time_format);
+    write_by(&text, &c);
     slice_t out = {arena_dup(s->arena, text.s, text.len), text.len};
     buf_fini(&text);
     return out;
@@ -96,7 +131,7 @@ static member_t *by_members(step_t *s, const rule_t *rule, const batch_t *in, co
     reader_t r = reader_of(e->about.s, e->about.len);
     for (uint32_t i = 0; i < by->n; i++) {
         member_t one = {quoted_body(s->arena, by->at[i]), {0}};
-        one.value = e->row == EMISSION_NO_ROW ? read_bytes(&r) : row_value(s, rule, in, e->row, by->at[i]);
+        one.value = e->row == EMISSION_NO_ROW ? read_bytes(&r) : row_value(s, in, e->row, by->at[i]);
         uint32_t k = i;
         for (; k > 0 && member_before(&one, &m[k - 1]); k--)
             m[k] = m[k - 1];
@@ -127,19 +162,46 @@ static void write_emitted(buf_t *b, step_t *s, const rule_t *rule, const batch_t
 
 /* The row as it came, with what was added behind: of its columns beside the record those that the input is made of, and
  * not what else was decoded because some rule looks at it. */
-static void write_passed(buf_t *b, step_t *s, const rule_t *rule, const batch_t *in, const emission_t *e) {
+static void write_passed(buf_t *b, step_t *s, time_format_t format, const batch_t *in, const emission_t *e) {
     const names_t *extras = step_extras(s);
     if (e->json.len == 0) {
-        select_write_row(s, extras, rule->time_format, in, e->row, b);
+        select_write_row(s, extras, format, in, e->row, b);
         return;
     }
     buf_t row = {0};
-    select_write_row(s, extras, rule->time_format, in, e->row, &row);
+    select_write_row(s, extras, format, in, e->row, &row);
     buf_add_char(b, '{');
     copy_members(b, buf_slice(&row), e->json);
-    copy_members(b, e->json, (slice_t){0});
+    add_given(b, e->json, format);
     buf_add_char(b, '}');
     buf_fini(&row);
+}
+
+static int any_marked(slice_t object) {
+    json_iter_t it;
+    if (object.len == 0 || !memmem(object.s, object.len, TIME_MARK, strlen(TIME_MARK)) || json_iter_open(&it, object))
+        return 0;
+    while (json_iter_next(&it) == 1)
+        if (is_marked(it.value))
+            return 1;
+    return 0;
+}
+
+/* The text of an emission as the next rule reads it. Gives the origin's flags. */
+static uint32_t write_text(buf_t *b, step_t *s, const rule_t *rule, const batch_t *in, const emission_t *e) {
+    if (!e->pass) {
+        write_emitted(b, s, rule, in, e);
+        return ORIGIN_MARKED;
+    }
+    if (!batch_has_times(in, e->row) && !any_marked(e->json)) {
+        write_passed(b, s, rule->time_format, in, e);
+        return 0;
+    }
+    write_passed(b, s, TIME_EPOCH_MS, in, &(emission_t){.row = e->row});
+    int foreign = any_marked(buf_slice(b)); /* the row's own numbers, spelt so where they came from */
+    buf_clear(b);
+    write_passed(b, s, foreign ? rule->time_format : TIME_MARKED, in, e);
+    return foreign ? 0 : ORIGIN_MARKED;
 }
 
 /* ---- batches ---- */
@@ -207,10 +269,7 @@ static batch_t *records(step_t *s, const rule_t *rule, const batch_t *in, const 
     buf_t text = {0};
     for (uint32_t i = 0; i < n; i++) {
         buf_clear(&text);
-        if (e[i].pass)
-            write_passed(&text, s, rule, in, &e[i]);
-        else
-            write_emitted(&text, s, rule, in, &e[i]);
+        origins[i].flags = write_text(&text, s, rule, in, &e[i]);
         origins[i].value = (slice_t){arena_dup(s->arena, text.s, text.len), text.len};
     }
     buf_fini(&text);
@@ -251,6 +310,7 @@ static void add_columns(step_t *s, const rule_t *rule, batch_t *b, const emissio
     }
     b->columns = columns;
     b->names = names;
+    const origin_t marked = {.flags = ORIGIN_MARKED};
     for (uint32_t i = 0; i < b->n; i++) {
         for (int more = json_iter_open(&it, e[i].json) == 0; more && json_iter_next(&it) == 1;) {
             char *name = arena_alloc(s->arena, it.key.len + 1);
@@ -264,7 +324,7 @@ static void add_columns(step_t *s, const rule_t *rule, batch_t *b, const emissio
                 names[c] = name;
                 columns[c] = (column_t){cells[c], batch_iota(s->arena, b->n)};
             }
-            cells[c][i] = cell_from_json(it.value);
+            cells[c][i] = batch_member(&marked, it.value);
         }
     }
     if (rule->provenance && batch_column(b, EXPLAIN_COLUMN) < 0) {

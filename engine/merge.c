@@ -42,6 +42,7 @@ static const batch_t *as_records(step_t *s, const merge_input_t *in) {
         buf_clear(&text);
         select_write_row(s, in->extras, TIME_EPOCH_MS, b, r, &text);
         origins[r] = *batch_origin(b, r);
+        origins[r].flags &= ~(uint32_t)ORIGIN_MARKED;
         origins[r].value = (slice_t){arena_dup(s->arena, text.s, text.len), text.len};
     }
     buf_fini(&text);

@@ -184,7 +184,8 @@ void parcel_put_row(parcel_t *p, const origin_t *o, uint32_t sub, const cell_t *
                     int with_value, const char *const *topics) {
     buf_t *b = &p->body;
     unsigned flags = (o->topic >= 0 ? ROW_TOPIC : 0u) | (with_key && o->key.s ? ROW_KEY : 0u) |
-                     (with_value && o->value.s ? ROW_VALUE : 0u) | (o->flags & ORIGIN_PARTIAL ? ROW_PARTIAL : 0u);
+                     (with_value && o->value.s ? ROW_VALUE : 0u) | (o->flags & ORIGIN_PARTIAL ? ROW_PARTIAL : 0u) |
+                     (with_value && o->value.s && o->flags & ORIGIN_MARKED ? ROW_MARKED : 0u);
     buf_add_char(b, ITEM_ROW);
     buf_add_char(b, (char)flags);
     put_difference(b, o->time, p->last.time);

@@ -14,7 +14,7 @@
 
 enum { ITEM_STREAM = 1, ITEM_LEVEL, ITEM_ROW, ITEM_PARTIAL, ITEM_SOURCE };
 enum { LEVEL_IDLE = 1, LEVEL_NOWHERE = 2 };
-enum { ROW_TOPIC = 1, ROW_KEY = 2, ROW_VALUE = 4, ROW_PARTIAL = 8 };
+enum { ROW_TOPIC = 1, ROW_KEY = 2, ROW_VALUE = 4, ROW_PARTIAL = 8, ROW_MARKED = 16 };
 /* Of a symbol: how this row spells it. */
 enum { SPELT_BODY = 0x10, SPELT_ALIKE = 0x20, SPELT_OWN = 0x30, SPELT = 0x30 };
 

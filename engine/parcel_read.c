@@ -133,7 +133,8 @@ static void read_row(reading_t *x) {
     uint8_t flags = read_u8(&x->r);
     if (!s)
         return;
-    origin_t o = {.topic = TOPIC_NONE, .flags = flags & ROW_PARTIAL ? ORIGIN_PARTIAL : 0u};
+    origin_t o = {.topic = TOPIC_NONE,
+                  .flags = (flags & ROW_PARTIAL ? ORIGIN_PARTIAL : 0u) | (flags & ROW_MARKED ? ORIGIN_MARKED : 0u)};
     o.time = x->time = difference(&x->r, x->time);
     if (flags & ROW_TOPIC)
         o.topic = read_topic(x);

@@ -290,7 +290,7 @@ static int ask(run_t *r, chunk_t *c, uint32_t tick, uint32_t *done) {
                            .due = c->due,
                            .n_items = c->n,
                            .n_slots = c->n_slots,
-                           .format = (int32_t)r->p->rule->time_format,
+                           .format = SCRIPT_MARK_TIMES | (int32_t)r->p->rule->time_format,
                            .ends = c->ends,
                            .timers = r->p->spec->on_timer != FN_NONE};
     map_fini(&c->by_key);

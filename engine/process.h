@@ -45,7 +45,7 @@ typedef struct process_call {
     volatile int32_t *at; /* the driver says which item it is at: each has the budget for itself */
     int64_t due;          /* stop before an item whose wm reaches this */
     uint32_t n_items, n_slots;
-    int32_t format;  /* of timestamps in emitted rows */
+    int32_t format;  /* of timestamps in emitted rows, see script_table */
     int32_t ends;    /* the end of bounded input: timers set now do not fire */
     int32_t timers;  /* the rule has an on_timer */
     uint32_t done;   /* out: items that ran */

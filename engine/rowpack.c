@@ -7,7 +7,7 @@
 #include "mem.h"
 #include "op.h"
 
-enum { PACK_TOPIC = 1, PACK_KEY = 2, PACK_VALUE = 4, PACK_COUNT32 = 8, PACK_PARTIAL = 16 };
+enum { PACK_TOPIC = 1, PACK_KEY = 2, PACK_VALUE = 4, PACK_COUNT32 = 8, PACK_PARTIAL = 16, PACK_MARKED = 32 };
 
 static int needs_all(const names_t *needs) { return !needs || !needs->at; }
 
@@ -52,7 +52,8 @@ void rowpack_write(buf_t *b, const batch_t *rows, uint32_t row, const names_t *n
     const origin_t *o = batch_origin(rows, row);
     int with_value = needs_all(needs) && rows->open && o->value.s;
     unsigned flags = (o->topic >= 0 ? PACK_TOPIC : 0u) | (o->key.s ? PACK_KEY : 0u) | (with_value ? PACK_VALUE : 0u) |
-                     (needs_all(needs) ? 0u : PACK_COUNT32) | (o->flags & ORIGIN_PARTIAL ? PACK_PARTIAL : 0u);
+                     (needs_all(needs) ? 0u : PACK_COUNT32) | (o->flags & ORIGIN_PARTIAL ? PACK_PARTIAL : 0u) |
+                     (with_value && o->flags & ORIGIN_MARKED ? PACK_MARKED : 0u);
     buf_add_char(b, (char)flags);
     buf_add_u64(b, (uint64_t)o->time);
     buf_add_u64(b, (uint64_t)o->offset);
@@ -142,7 +143,7 @@ static void read_row(unpacking_t *u, slice_t pack, uint32_t row, origin_t *o, ui
     o->time = (etime_t)read_u64(&r);
     o->offset = (int64_t)read_u64(&r);
     o->partition = (int32_t)read_u32(&r);
-    o->flags = flags & PACK_PARTIAL ? ORIGIN_PARTIAL : 0u;
+    o->flags = (flags & PACK_PARTIAL ? ORIGIN_PARTIAL : 0u) | (flags & PACK_MARKED ? ORIGIN_MARKED : 0u);
     *sub = read_u32(&r);
     o->topic = flags & PACK_TOPIC ? find_topic(u, read_bytes(&r)) : TOPIC_NONE;
     if (flags & PACK_KEY)

@@ -81,8 +81,9 @@ int script_where(script_t *s, fn_t fn, const batch_t *rows, uint8_t *pass, eval_
 const char *script_memo_column(script_t *s, fn_t fn);
 /* out[i] = fn(row i) as a cell; strings and JSON live in the arena; timestamp(v) gives CELL_TIME. */
 int script_map(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, cell_t *out, eval_errors_t *errors);
-/* out[i] = JSON object text of the table that fn(row i) returned (members sorted by name, nil omitted, timestamps in
- * the given format), or null where it raised or gave no table. */
+/* out[i] = JSON object text of the table that fn(row i) returned (members sorted by name, nil omitted, timestamps among
+ * them TIME_MARKED, those deeper down in the given format), or null where it raised or gave no table. */
+#define SCRIPT_MARK_TIMES 8 /* of a driver: beside a time_format_t, asks for just that */
 int script_table(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, time_format_t format, cell_t *out,
                  eval_errors_t *errors);
 /* *out = step(...step(init, row 0)..., row n-1) of fold number fn over all rows, in order. */

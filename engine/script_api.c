@@ -94,7 +94,7 @@ static int api_parse(lua_State *L) {
 /* [value, format?] -> [text] */
 static int api_encode(lua_State *L) {
     script_t *s = script_of(L);
-    time_format_t format = (time_format_t)luaL_optinteger(L, 2, TIME_ISO8601);
+    int format = (int)luaL_optinteger(L, 2, TIME_ISO8601);
     buf_clear(&s->scratch);
     script_json_write(L, &s->scratch, 1, format);
     lua_pushlstring(L, s->scratch.s ? s->scratch.s : "", s->scratch.len);
@@ -107,7 +107,7 @@ static int api_put(lua_State *L) {
     const rows_arg_t *a = s->arg;
     lua_Integer row = lua_tointeger(L, 1);
     buf_clear(&s->scratch);
-    script_json_write(L, &s->scratch, 2, (time_format_t)a->format);
+    script_json_write(L, &s->scratch, 2, a->format);
     script_put_json(a->arena, &a->out[row], s->scratch.s, s->scratch.len);
     return 0;
 }

@@ -14,6 +14,7 @@ typedef struct writer {
     lua_State *L;
     buf_t *b;
     time_format_t format;
+    int marked; /* times of the outermost object are TIME_MARKED */
     int depth;
 } writer_t;
 
@@ -156,6 +157,13 @@ static void write_table(writer_t *w, int index) {
     w->depth--;
 }
 
+static void write_time(buf_t *b, etime_t time, time_format_t format) {
+    const char *quote = timefmt_quoted(format) ? "\"" : "";
+    buf_add_str(b, quote);
+    timefmt_write(b, time, format);
+    buf_add_str(b, quote);
+}
+
 /* Timestamps, frozen tables and rows: what stands for them is asked of scripts/row.lua. */
 static void write_wrapped(writer_t *w, int index) {
     lua_State *L = w->L;
@@ -164,11 +172,7 @@ static void write_wrapped(writer_t *w, int index) {
     if (lua_pcall(L, 1, 2, 0) != 0)
         fail(w, "a value to be written has no JSON form");
     if (lua_toboolean(L, -1)) {
-        if (w->format != TIME_EPOCH_MS)
-            buf_add_char(w->b, '"');
-        timefmt_write(w->b, (etime_t)lua_tonumber(L, -2), w->format);
-        if (w->format != TIME_EPOCH_MS)
-            buf_add_char(w->b, '"');
+        write_time(w->b, (etime_t)lua_tonumber(L, -2), w->marked && w->depth == 1 ? TIME_MARKED : w->format);
     } else if (lua_istable(L, -2)) {
         write_table(w, lua_gettop(L) - 1);
     } else {
@@ -198,8 +202,8 @@ static void write_value(writer_t *w, int index) {
     }
 }
 
-void script_json_write(lua_State *L, buf_t *b, int index, time_format_t format) {
-    writer_t w = {L, b, format, 0};
+void script_json_write(lua_State *L, buf_t *b, int index, int format) {
+    writer_t w = {L, b, (time_format_t)(format & ~SCRIPT_MARK_TIMES), format & SCRIPT_MARK_TIMES, 0};
     script_host_begin();
     write_value(&w, index < 0 ? lua_gettop(L) + 1 + index : index);
     script_host_end();

@@ -9,9 +9,10 @@
 
 #define SCRIPT_JSON_DEPTH 64
 
-/* [] -> []: appends the JSON text of the value at index; timestamps in the given format. Raises a Lua error for what has no
- * JSON form (functions, tables inside themselves). b belongs to the script. */
-void script_json_write(lua_State *L, buf_t *b, int index, time_format_t format);
+/* [] -> []: appends the JSON text of the value at index; timestamps in the given format (a time_format_t; with
+ * SCRIPT_MARK_TIMES those that are members of the value itself TIME_MARKED). Raises a Lua error for what has no JSON form
+ * (functions, tables inside themselves). b belongs to the script. */
+void script_json_write(lua_State *L, buf_t *b, int index, int format);
 /* [] -> [value]: of one validated JSON text. */
 void script_json_read(lua_State *L, slice_t text);
 #endif

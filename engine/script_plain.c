@@ -95,7 +95,7 @@ static int plain_index(lua_State *L) {
 
 static void put_json(lua_State *L, script_t *s, const rows_arg_t *a, uint32_t row) {
     buf_clear(&s->scratch);
-    script_json_write(L, &s->scratch, -1, (time_format_t)a->format);
+    script_json_write(L, &s->scratch, -1, a->format);
     script_put_json(a->arena, &a->out[row], s->scratch.s, s->scratch.len);
 }
 

@@ -220,7 +220,8 @@ int script_map(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, cell_t *ou
 int script_table(script_t *s, fn_t fn, const batch_t *rows, arena_t *a, time_format_t format, cell_t *out,
                  eval_errors_t *errors) {
     *errors = (eval_errors_t){0};
-    rows_arg_t arg = {.rows = rows, .out = out, .arena = a, .n = (int32_t)rows->n, .format = (int32_t)format};
+    rows_arg_t arg = {
+        .rows = rows, .out = out, .arena = a, .n = (int32_t)rows->n, .format = SCRIPT_MARK_TIMES | (int32_t)format};
     return ask(s, s->table, fn, &arg, errors, no_value, out);
 }
 

@@ -129,6 +129,7 @@ static int select_table(select_t *sel, step_t *s, const result_t *in, result_t *
         pass[i] = tables[i].kind == CELL_JSON;
         origins[i] = *batch_origin(b, i);
         origins[i].value = (slice_t){tables[i].raw, tables[i].len};
+        origins[i].flags |= ORIGIN_MARKED; /* as script_table says */
     }
     batch_t *all = arena_dup(s->arena, b, sizeof *b);
     all->origins = origins;
@@ -219,7 +220,7 @@ static int name_in(const names_t *names, slice_t name) {
 
 typedef struct member {
     slice_t key, value;
-    int hidden;
+    int escaped, hidden;
 } member_t;
 
 /* Members of an object in order, each name once: at its first place, with its last value. */
@@ -247,7 +248,7 @@ static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, me
             m[(size_t)(uintptr_t)before - 1].value = it.value;
             continue;
         }
-        m[n] = (member_t){it.key, it.value, name_in(extras, name)};
+        m[n] = (member_t){it.key, it.value, it.key_escaped, name_in(extras, name)};
         map_put(&seen, name.s, name.len, (void *)(uintptr_t)(n + 1));
         n++;
     }
@@ -260,24 +261,31 @@ static uint32_t members_of(arena_t *a, slice_t object, const names_t *extras, me
 static const cell_t *time_beside(const batch_t *b, uint32_t row, const member_t *m) {
     for (uint32_t c = 0; c < b->n_columns; c++) {
         const cell_t *cell = batch_cell(b, c, row);
-        if (cell->flags & CELL_TIME && slice_eq(slice_of(b->names[c]), m->key))
+        if (cell->flags & CELL_TIME && cell_is_number(cell) && json_name_eq(m->key, m->escaped, slice_of(b->names[c])))
             return cell;
     }
     return NULL;
 }
 
-static int has_times(const batch_t *b, uint32_t row) {
-    for (uint32_t c = 0; c < b->n_columns; c++)
-        if (batch_cell(b, c, row)->flags & CELL_TIME)
-            return 1;
-    return 0;
+/* Of a row that has times. */
+static void write_member_value(buf_t *out, const batch_t *b, uint32_t row, const member_t *m, time_format_t format) {
+    const cell_t *beside = time_beside(b, row, m);
+    if (beside) {
+        cell_write(out, beside, format);
+        return;
+    }
+    cell_t value = batch_member(batch_origin(b, row), m->value);
+    if (value.flags & CELL_TIME && cell_is_number(&value))
+        cell_write(out, &value, format);
+    else
+        buf_add_slice(out, m->value);
 }
 
 static void write_open_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row,
                            buf_t *out) {
     member_t *m = NULL;
     uint32_t n = members_of(s->arena, batch_origin(b, row)->value, extras, &m);
-    int times = has_times(b, row);
+    int times = batch_has_times(b, row);
     char between = '{';
     for (uint32_t i = 0; i < n; i++) {
         if (m[i].hidden)
@@ -286,9 +294,8 @@ static void write_open_row(step_t *s, const names_t *extras, time_format_t forma
         buf_add_char(out, '"');
         buf_add_slice(out, m[i].key);
         buf_add(out, "\":", 2);
-        const cell_t *time = times ? time_beside(b, row, &m[i]) : NULL;
-        if (time)
-            cell_write(out, time, format);
+        if (times)
+            write_member_value(out, b, row, &m[i], format);
         else
             buf_add_slice(out, m[i].value);
         between = ',';

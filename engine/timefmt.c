@@ -166,9 +166,18 @@ static void write_time(buf_t *b, civil_t d, int ms, char between) {
     buf_add(b, text, (size_t)(p - text));
 }
 
+int timefmt_marked(const char *s, size_t len, etime_t *out) {
+    size_t mark = strlen(TIME_MARK);
+    if (len <= mark || memcmp(s + len - mark, TIME_MARK, mark) != 0)
+        return 0;
+    return number_int64(s, len - mark, out);
+}
+
 void timefmt_write(buf_t *b, etime_t t, time_format_t format) {
-    if (format == TIME_EPOCH_MS) {
+    if (!timefmt_quoted(format)) {
         number_write_int64(b, t);
+        if (format == TIME_MARKED)
+            buf_add_str(b, TIME_MARK);
         return;
     }
     int64_t days = t / DAY_MS, ms = t % DAY_MS;

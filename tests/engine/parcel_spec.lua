@@ -62,6 +62,8 @@ local function fill(parcel, random, n, symbols)
             o.flags = random(5) == 1 and 1 or 0
             local key = random(2) == 1 and ("k" .. random(9)) or nil
             local value = random(4) == 1 and '{"v":1}' or nil
+            local partial, marked = o.flags, value and random(2) == 1 and lib.ORIGIN_MARKED or 0
+            o.flags = partial + marked
             o.key, o.value = engine.slice(key), engine.slice(value)
             Keep[#Keep + 1] = { key, value }
             for i = 0, widths[current] - 1 do
@@ -72,7 +74,7 @@ local function fill(parcel, random, n, symbols)
             local sub, with_key, with_value = random(3) - 1, random(2) - 1, random(2) - 1
             lib.parcel_put_row(parcel, o, sub, cells, widths[current], with_key, with_value, topics)
             lines[#lines + 1] = ("row %s %d %s %d %d %d %d [%s] [%s]%s"):format(name, tonumber(o.time), o.topic < 0 and "-" or ffi.string(topics[o.topic]),
-                o.partition, tonumber(o.offset), sub, o.flags, with_key == 1 and key or "", with_value == 1 and value or "",
+                o.partition, tonumber(o.offset), sub, partial + with_value * marked, with_key == 1 and key or "", with_value == 1 and value or "",
                 #texts > 0 and " " .. table.concat(texts, " ") or "")
         elseif what == 8 then
             local level = ffi.new("parcel_level_t", { random(100000), random(2) - 1 })

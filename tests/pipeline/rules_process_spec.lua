@@ -98,6 +98,58 @@ rule "r" { from = "s", unnest = "l[] as e", to = "out", time_format = "epoch_ms"
         end
     end)
 
+    -- Who reads the rule finds a number and writes it in its own way, whatever keeps the row meanwhile.
+    describe("hands a timestamp on as one", function()
+        local makers = {
+            ["emitted"] = 'process = { on_row = function(row, state, emit) emit { k = row.k, t = timestamp(row.ts + 1), n = row.ts + 1 } end }',
+            ["of a timer"] = [[process = { by = { "k" }, on_row = function(row, state) state:wake(1) end,
+                on_timer = function(state, time, emit) emit { t = timestamp(time), n = time } end }]],
+            ["added to a row"] = [[select = { "k" , n = function(r) return r.ts + 1 end } }
+                rule "added" { from = "made", process = { on_row = function(row, state, emit) emit(row, { t = timestamp(row.n) }) end }]],
+            ["of a row that goes on"] = [[select = { "k", t = function(r) return timestamp(r.ts + 1) end, n = function(r) return r.ts + 1 end } }
+                rule "added" { from = "made", process = { on_row = function(row, state, emit) emit(row) end }]],
+            ["of a row that goes on twice"] = [[select = function(r) return { k = r.k, t = timestamp(r.ts + 1), n = r.ts + 1 } end }
+                rule "again" { from = "made", process = { on_row = function(row, state, emit) emit(row, { x = 1 }) end } }
+                rule "added" { from = "again", process = { by = { "t" }, on_row = function(row, state, emit) emit(row) end }]],
+            ["by which it is keyed"] = [[select = { "k", t = function(r) return timestamp(r.ts + 1) end, n = function(r) return r.ts + 1 end } }
+                rule "added" { from = "made", process = { by = { "t", "k" }, on_row = function(row, state, emit) emit { n = row.n } end }]],
+            ["by which its timer is keyed"] = [[select = { "k", t = function(r) return timestamp(r.ts + 1) end, n = function(r) return r.ts + 1 end } }
+                rule "added" { from = "made", process = { by = { "t", "k" }, on_row = function(row, state) state:wake(1) end,
+                    on_timer = function(state, time, emit) emit { n = time } end }]],
+            ["of a select function"] = 'select = function(r) return { k = r.k, t = timestamp(r.ts + 1), n = r.ts + 1 } end',
+        }
+        local readers = {
+            ["read at once"] = 'select = { "t", same = function(r) return r.t == r.n end },',
+            ["read whole"] = 'where = function(r) return r.t == r.n end,',
+            ["kept by match"] = [[match = { pattern = "A", define = { A = function(r) return r.t == r.n end },
+                measures = { t = function(m) return timestamp(m.first("A").t) end }, rows_per_match = "all" }, ]],
+            ["kept by process"] = [[process = { by = { "k" }, order = "event_time", on_row = function(r, state, emit)
+                if r.t == r.n then emit(r) end end },]],
+        }
+        for made, maker in pairs(makers) do
+            for read, reader in pairs(readers) do
+                it(made .. ", " .. read, function()
+                    local rules = ('rule "made" { from = "s", %s, time_format = "sql", to = "made" }\n'):format(maker)
+                    rules = rules .. ('rule "r" { from = "%s", %s time_format = "iso8601", to = "out" }'):format(maker:match '"added"' and "added" or "made", reader)
+                    local ran = run(rules, rows({ 1659426822540, "a" }))
+                    assert.equal(0, ran.stats.rules.r.errors)
+                    assert.same({ "2022-08-02T07:53:42.541Z" }, ran:column("out", "t"))
+                    assert.is_true(ran:topic("out")[1].value.same ~= false)
+                    assert.same({ "2022-08-02 07:53:42.541" }, #ran:topic "made" == 1 and ran:column("made", "t") or {})
+                end)
+            end
+        end
+
+        it("and leaves a number alone that is spelt as one marked on the way", function()
+            local ran = run([[
+rule "t" { from = "s", process = { on_row = function(row, state, emit) emit(row, { t = timestamp(0) }) end } }
+rule "by" { from = "s", process = { by = { "v" }, on_row = function(row, state, emit) emit { t = timestamp(0) } end }, to = "by" }
+rule "r" { from = "t", to = "out" }]], { { topic = "s", payload = '{"ts":1,"v":5E+000,"k":"5E+000"}' } })
+            assert.same({ '{"ts":1,"v":5E+000,"k":"5E+000","t":"1970-01-01T00:00:00.000Z"}' }, ran:payloads "out")
+            assert.same({ '{"t":"1970-01-01T00:00:00.000Z","v":5}' }, ran:payloads "by")
+        end)
+    end)
+
     it("emits rows of the event time of the row behind them, keyed by its `by` columns", function()
         local ran = run(rule [[by = { "k" }, on_row = function(row, state, emit) emit { x = 1, k = row.k } end]], rows({ 7, "a" }))
         assert.equal(7, ran:topic("out")[1].ts)
