@@ -206,6 +206,40 @@ void group_add_row(group_pass_t *p, store_entry_t *e, uint32_t row) {
     group_set_head(p->g->space, e, &h);
 }
 
+/* --- where a session's result stands ---
+ * An early result has the window columns that its session had then; they are kept behind the group's cells. */
+
+static int keeps_written(const group_t *g) { return g->rule->early && g->rule->window.kind == WINDOW_SESSION; }
+
+/* Of the region of the group's cells, behind them: nothing, or a span. */
+static slice_t behind_cells(const group_t *g, const store_entry_t *e) {
+    slice_t saved = region_bytes(entry_value(e).s, aggregate_fixed(g->aggregate));
+    reader_t r = reader_of(saved.s, saved.len);
+    for (uint32_t i = 0; i < g->rule->group_by.n; i++)
+        cell_load(&r);
+    return (slice_t){saved.s + r.pos, saved.len - r.pos};
+}
+
+static span_t group_written(const group_t *g, const store_entry_t *e) {
+    span_t span = group_head(e).span;
+    slice_t kept = keeps_written(g) ? behind_cells(g, e) : (slice_t){NULL, 0};
+    if (kept.len == sizeof span)
+        memcpy(&span, kept.s, sizeof span);
+    return span;
+}
+
+static void keep_written(group_t *g, store_entry_t *e, span_t span) {
+    span_t before = group_written(g, e);
+    if (before.start == span.start && before.end == span.end && behind_cells(g, e).len)
+        return;
+    slice_t saved = region_bytes(entry_value(e).s, aggregate_fixed(g->aggregate)), kept = behind_cells(g, e);
+    buf_clear(&g->saved);
+    buf_add(&g->saved, saved.s, saved.len - kept.len);
+    buf_add(&g->saved, (const char *)&span, sizeof span);
+    blob_t b = blob_of_entry(g->space, e);
+    region_set(&b, aggregate_fixed(g->aggregate), g->saved.s, g->saved.len);
+}
+
 fate_t *group_fate(group_pass_t *p, store_entry_t *e) {
     if (p->g->plain)
         return NULL;
@@ -213,7 +247,7 @@ fate_t *group_fate(group_pass_t *p, store_entry_t *e) {
     if (f)
         return f;
     f = arena_alloc(p->s->arena, sizeof *f);
-    *f = (fate_t){e, group_head(e).flags & (GROUP_WRITTEN | GROUP_GIVEN), p->fates};
+    *f = (fate_t){e, group_head(e).flags & (GROUP_WRITTEN | GROUP_GIVEN), group_written(p->g, e), p->fates};
     p->fates = f;
     entry_set_tag(e, f);
     return f;
@@ -310,6 +344,8 @@ static void settle(group_pass_t *p) {
             h.flags = flags;
             group_set_head(p->g->space, f->entry, &h);
         }
+        if (keeps_written(p->g) && f->flags & GROUP_WRITTEN)
+            keep_written(p->g, f->entry, f->written);
         entry_set_tag(f->entry, NULL);
     }
 }

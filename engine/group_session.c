@@ -72,12 +72,15 @@ static span_t joined_span(const session_t *x, span_t span) {
     return all;
 }
 
-/* Results of sessions that will not exist in this extent any more. */
+/* Results of sessions that will not exist in this extent any more. One that was written early stands while its session
+ * grows, for that is what sessions do; it goes when sessions merge, and when the session is written again. */
 static int retract(group_pass_t *p, const session_t *x, span_t span, span_t all, uint32_t tick) {
-    int status = 0;
-    for (; touches(x, span) && status == 0; x = x->next)
-        if (x->fired && !same_span(x->span, all))
-            status = group_candidate(p, OUTCOME_RETRACT, x->entry, tick, 0, 0);
+    int early = p->g->rule->early, merge = touches(x->next, span), status = 0;
+    for (; touches(x, span) && status == 0; x = x->next) {
+        int stays = !merge && same_span(x->span, all);
+        if (x->fired ? !stays || early : merge && early)
+            status = group_candidate(p, OUTCOME_RETRACT, x->entry, tick, 0, stays);
+    }
     return status;
 }
 

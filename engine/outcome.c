@@ -159,9 +159,26 @@ static void emit(decision_t *d, const candidate_t *c, row_kind_t kind) {
         d->plain = 0;
 }
 
+static cell_t *window_cells(const decision_t *d, const candidate_t *c) {
+    return d->o->cells + (size_t)c->row * d->o->width + d->rule->group_by.n;
+}
+
+static int stands_under(const fate_t *f, const cell_t *window) {
+    return f->written.start == window[0].u.i && f->written.end == window[1].u.i;
+}
+
+/* A tombstone has the key of the result that it takes back. */
 static void retract(decision_t *d, const candidate_t *c) {
     if (!c->fate || !(c->fate->flags & GROUP_WRITTEN))
         return;
+    if (d->o->numbered) {
+        cell_t *window = window_cells(d, c);
+        span_t span = c->fate->written;
+        window[0] = cell_time(span.start);
+        window[1] = cell_time(span.end);
+        window[2] = cell_time(span.end - 1);
+        d->o->origins[c->row].time = span.end - 1;
+    }
     emit(d, c, ROW_TOMBSTONE);
     c->fate->flags &= ~(uint32_t)GROUP_WRITTEN;
 }
@@ -173,6 +190,8 @@ static void write_result(decision_t *d, const candidate_t *c) {
         return;
     }
     int again = c->what == OUTCOME_UPDATE || (c->fate->flags & GROUP_GIVEN);
+    if (d->o->numbered)
+        c->fate->written = (span_t){window_cells(d, c)[0].u.i, window_cells(d, c)[1].u.i};
     emit(d, c, again ? ROW_UPDATE : ROW_NEW);
     c->fate->flags |= GROUP_WRITTEN | (again ? 0u : GROUP_GIVEN);
 }
@@ -192,7 +211,10 @@ static void decide_row(decision_t *d, const candidate_t *c, int stands) {
         else if (c->touched || !written)
             write_result(d, c);
         break;
-    case OUTCOME_RETRACT: retract(d, c); break;
+    case OUTCOME_RETRACT:
+        if (written && !(c->touched && stands_under(c->fate, window_cells(d, c))))
+            retract(d, c);
+        break;
     case OUTCOME_MERGE:
         if (c->fate && c->into)
             c->into->flags |= c->fate->flags & (GROUP_WRITTEN | GROUP_GIVEN);

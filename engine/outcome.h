@@ -22,6 +22,8 @@ enum {                    /* flags of a group */
 typedef struct fate {
     store_entry_t *entry; /* NULL: gone */
     uint32_t flags;
+    span_t
+        written; /* GROUP_WRITTEN: the window columns of that result; a session may have grown since it was written early */
     struct fate *next;
 } fate_t;
 
@@ -29,7 +31,7 @@ typedef enum {
     OUTCOME_CLOSE,   /* its window fires */
     OUTCOME_EARLY,   /* a row was added to an open window */
     OUTCOME_UPDATE,  /* a row was added to a fired window */
-    OUTCOME_RETRACT, /* the window is no more (a session that grew or was merged away) */
+    OUTCOME_RETRACT, /* the window is no more (a session that had fired and grew, or was merged away) */
     OUTCOME_MERGE    /* fate becomes part of `into`; no row */
 } outcome_kind_t;
 
@@ -39,7 +41,8 @@ typedef struct candidate {
     fate_t *into; /* MERGE */
     uint32_t row; /* among the candidate rows */
     uint32_t set; /* groups that `top` ranks together; 0: alone */
-    int touched;  /* in an updated set: the group that the late row belongs to */
+    int touched;  /* in an updated set: the group that the late row belongs to; RETRACT: the window is still there, and
+                     only a result that has other window columns goes */
 } candidate_t;
 
 typedef struct outcome {

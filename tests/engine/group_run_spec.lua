@@ -89,7 +89,9 @@ function Reference:result(g)
 end
 
 function Reference:emit(g, kind, result)
-    self.out[#self.out + 1] = ("%s %d %d %d %d %s %s"):format(#self.rule.group_by > 0 and g.json or "", g.start, g.stop, result.n, result.s, result.list, kind)
+    -- A session may have grown since its early result: what takes that back has the window of that time.
+    if kind ~= "tombstone" then g.at = { g.start, g.stop } end
+    self.out[#self.out + 1] = ("%s %d %d %d %d %s %s"):format(#self.rule.group_by > 0 and g.json or "", g.at[1], g.at[2], result.n, result.s, result.list, kind)
 end
 
 function Reference:write(g, result, late)
@@ -185,7 +187,9 @@ function Reference:session_row(row)
     table.sort(touching, function(a, b) return a.start < b.start end)
     local whole = touching[1] or self:group(start, stop, row)
     for _, g in ipairs(touching) do
-        if g.fired and g.written and (g.start ~= start or g.stop ~= stop) then
+        local grows = g.start ~= start or g.stop ~= stop
+        local moved = g.written and (g.at[1] ~= g.start or g.at[2] ~= g.stop)
+        if g.written and (g.fired and (grows or moved) or self.rule.early and #touching > 1) then
             self:emit(g, "tombstone", self:result(g))
             g.written = false
         end

@@ -280,6 +280,29 @@ describe("early", function()
                 return l end)())
     end)
 
+    -- Two sessions, both written early (one has grown since), and a row that joins them.
+    it("takes results of sessions back when they merge, under the windows they were written with, and writes the merged one", function()
+        local clauses = [[window = session { gap = "5ms" }, group_by = { "k" }, aggregate = { n = count() }, early = true,
+            having = function(g) return g.n >= 2 and g.n ~= %d end, key = { "window_start", "window_end" }]]
+        local config = 'source "s" { topic = "s", event_time = "ts", watermark = "1s", max_ahead = "none" }\nrules "rules"'
+        local input = { { ts = 0 }, { ts = 1 }, { ts = 4 }, { ts = 12 }, { ts = 13 }, { ts = 14 }, { ts = 8 }, { ts = 30 }, { ts = 9 } }
+        local gone = { "0..6: 2", "12..18: 2", 'tombstone {"window_start":0,"window_end":6}', 'tombstone {"window_start":12,"window_end":18}' }
+        for _, size in ipairs { 1024, 1 } do
+            local ran = run(rule(clauses:format(-1)), input, { config = config, env = { ANANAS_BATCH = size } })
+            assert.same({ gone[1], gone[2], gone[3], gone[4], "0..19: 7" }, spans(ran), "batch size " .. size)
+            -- The merged session is written when its condition holds, here one row later.
+            ran = run(rule(clauses:format(7)), input, { config = config, env = { ANANAS_BATCH = size } })
+            assert.same({ gone[1], gone[2], gone[3], gone[4], "0..19: 8" }, spans(ran), "batch size " .. size)
+        end
+    end)
+
+    it("writes an update of a session that grew since its early result in that result's place", function()
+        local ran = run(rule [[window = session { gap = "5ms" }, aggregate = { n = count() }, early = true, lateness = "1s",
+            having = function(g) return g.n >= 2 end, key = { "window_start", "window_end" }]],
+            { { ts = 0 }, { ts = 1 }, { ts = 4 }, { ts = 40 }, { ts = 2 } }, { args = { "--no-flush" } })
+        assert.same({ "0..6: 2", 'tombstone {"window_start":0,"window_end":6}', "0..9: 4" }, spans(ran))
+    end)
+
     it("emits again in the next window", function()
         assert.equal(2, #run(rules, { { ts = 1, k = "a" }, { ts = 2, k = "a" }, { ts = 1001, k = "a" }, { ts = 1002, k = "a" } }):payloads "out")
     end)

@@ -167,6 +167,7 @@ class Rule:
         self.spec, self.readers = spec, []
         self.watermark, self.late = NEVER, 0
         self.groups, self.shown, self.given, self.out = {}, {}, set(), []
+        self.at = {}                # the group under which an early result was written, where its session grew
 
     def closed(self, end):
         return self.watermark >= end - 1
@@ -219,13 +220,20 @@ class Rule:
             return
         whole = (start, end, key)
         for other in merged:
-            if other != whole and self.shown.pop(other, None) is not None:
-                self.tombstone(other)
+            shown, at = self.shown.pop(other, None), self.at.pop(other, other)
+            if shown is not None:
+                grew = len(merged) == 1 and not self.closed(other[1])   # what was written early stands
+                if grew or (other == whole and at == whole):
+                    self.shown[whole], self.at[whole] = shown, at
+                else:
+                    self.tombstone(at)
             if other in self.given:
                 self.given.add(whole)
         self.groups[whole] = rows
         if self.closed(end):
             self.write(whole)
+        elif self.spec["early"] and self.shown.get(whole) is None:
+            self.write(whole, early=True)
 
     def result(self, group):
         rows = [row for _, row in sorted(self.groups[group], key=lambda pair: pair[0])]
@@ -240,9 +248,9 @@ class Rule:
         value = self.result(group)
         if value is not None:
             self.out.append({"topic": self.spec["name"], "ts": group[1] - 1, "value": value})
-            self.shown[group] = value
+            self.shown[group], self.at[group] = value, group
         elif self.shown.get(group) is not None:
-            self.tombstone(group)
+            self.tombstone(self.at[group])
             self.shown[group] = None
         if value is not None and group not in self.given and (early or not self.late_now(group)):
             self.given.add(group)
@@ -274,6 +282,7 @@ class Rule:
         for group in [g for g in self.groups if self.gone(g[1])]:
             del self.groups[group]
             self.shown.pop(group, None)
+            self.at.pop(group, None)
             self.given.discard(group)
         for reader in self.readers:
             reader.advance(watermark)
@@ -360,8 +369,7 @@ def random_rule(rng, number, sources, calm):
         "lateness": 0 if unnest or calm or rng.random() < 0.6 else rng.choice([1, 5, 20, 60]),
         "aggregates": random_aggregates(rng, unnest),
     }
-    rule["early"] = (not calm and not unnest and rule["having"] != "none" and rule["window"]["type"] != "session"
-                     and rng.random() < 0.3)
+    rule["early"] = not calm and not unnest and rule["having"] != "none" and rng.random() < 0.3
     return rule
 
 
