@@ -38,20 +38,38 @@ function columns.of_source(source)
     return schema(true, names_of(source.metadata))
 end
 
--- A name that is no column of these rows is a fault, where that can be known. Gives whether it is one.
-function columns.known(desc, path, name, rows)
+-- "o.a" is one name, here as in the records: how member `a` of `o` is written instead. nil where nobody would mean that.
+local function member_hint(path, name)
+    local last = name:match("^[%a_][%w_.]*%.([%a_][%w_]*)$")
+    if not last or name:find("..", 1, true) then return nil end
+    local reading, clause = ("function(r) return r.%s end"):format(name), path:match("^%a+")
+    if clause == "aggregate" then return ("write %s"):format(reading) end
+    if clause == "select" then return ("write %s = %s"):format(path:match("^select%.([%a_][%w_]*)$") or last, reading) end
+    return ("give it a name in a rule before, select = { %s = %s }"):format(last, reading)
+end
+
+-- A name that is no column of these rows is a fault, where that can be known. Gives whether it is one. warn(desc, path, text).
+function columns.known(desc, path, name, rows, warn)
     if columns.row_facts[name] then
         desc.at:fault(path, "`%s`: `%s` is known to functions only; write function(r) return r.%s end", path, name, name)
         return false
     end
-    if rows.open or rows.set[name] then return true end
-    desc.at:fault(path, "`%s`: there is no column `%s`%s", path, name, fault.suggest(name, rows.list))
+    if rows.set[name] then return true end
+    local hint = member_hint(path, name)
+    if rows.open then
+        if hint and warn then
+            warn(desc, path, ("`%s`: `%s` is a member of just that name; if a member of a member is meant, %s"):format(path, name, hint))
+        end
+        return true
+    end
+    desc.at:fault(path, "`%s`: there is no column `%s`%s", path, name,
+        hint and rows.set[name:match("^[^.]+")] and "; for a member of a column " .. hint or fault.suggest(name, rows.list))
     return false
 end
 
-local function all_known(desc, path, names, rows)
+local function all_known(desc, path, names, rows, warn)
     for i, name in ipairs(names) do
-        columns.known(desc, type(desc.given[path]) == "table" and path .. "." .. i or path, name, rows)
+        columns.known(desc, type(desc.given[path]) == "table" and path .. "." .. i or path, name, rows, warn)
     end
 end
 
@@ -149,26 +167,26 @@ function columns.follow(desc, output_of)
 end
 
 -- Names in lists against the rows that they are looked up in.
-function columns.check(desc)
-    all_known(desc, "group_by", desc.group_by, desc.rows)
+function columns.check(desc, warn)
+    all_known(desc, "group_by", desc.group_by, desc.rows, warn)
     for _, agg in ipairs(desc.aggs) do
-        if agg.column then columns.known(desc, "aggregate." .. agg.name, agg.column, desc.rows) end
+        if agg.column then columns.known(desc, "aggregate." .. agg.name, agg.column, desc.rows, warn) end
     end
-    if desc.top then columns.known(desc, "top.by", desc.top.by, desc.made) end
+    if desc.top then columns.known(desc, "top.by", desc.top.by, desc.made, warn) end
     if desc.match then
-        for i, name in ipairs(desc.match.partition_by) do columns.known(desc, "match.partition_by." .. i, name, desc.rows) end
-        for i, item in ipairs(desc.match.order_by or {}) do columns.known(desc, "match.order_by." .. i, item.column, desc.rows) end
+        for i, name in ipairs(desc.match.partition_by) do columns.known(desc, "match.partition_by." .. i, name, desc.rows, warn) end
+        for i, item in ipairs(desc.match.order_by or {}) do columns.known(desc, "match.order_by." .. i, item.column, desc.rows, warn) end
     end
     if desc.process then
         local clause = desc.process.is_detect and "detect" or "process"
         for i, name in ipairs(desc.process.by) do
-            columns.known(desc, ("%s.by.%d"):format(clause, i), name, desc.rows)
+            columns.known(desc, ("%s.by.%d"):format(clause, i), name, desc.rows, warn)
         end
-        for _, name in ipairs(desc.process.needs or {}) do columns.known(desc, clause .. ".value", name, desc.rows) end
+        for _, name in ipairs(desc.process.needs or {}) do columns.known(desc, clause .. ".value", name, desc.rows, warn) end
     end
     for i, item in ipairs(desc.select and desc.select.items or {}) do
         if item.column then
-            columns.known(desc, item.column == item.name and "select." .. i or "select." .. item.name, item.column, desc.made)
+            columns.known(desc, item.column == item.name and "select." .. i or "select." .. item.name, item.column, desc.made, warn)
         end
     end
     -- A key column may be one that select leaves out.
@@ -178,7 +196,7 @@ function columns.check(desc)
         if not rows.set[name] then rows.list[#rows.list + 1], rows.set[name] = name, true end
     end
     table.sort(rows.list)
-    all_known(desc, "key", desc.key or {}, rows)
+    all_known(desc, "key", desc.key or {}, rows, warn)
 end
 
 return columns

@@ -182,7 +182,7 @@ function plan.make(found, settings)
         desc.index = i - 1
         for _, twice in ipairs(desc.at:keys_twice()) do settings.warn(desc, twice.path, twice.text .. "; the last one counts") end
         columns.follow(desc, output_of)
-        columns.check(desc)
+        columns.check(desc, settings.warn)
         check_record(desc)
         uses.analyse(desc, settings)
     end

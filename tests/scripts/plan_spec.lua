@@ -191,6 +191,34 @@ describe("between rules", function()
         local loaded = loading.rules 'rule "a" { from = "pizzas", select = 5 }\nrule "x" { from = "a", where = function(r) return r.what end, select = { "ever" } }'
         assert.equal(1, #loaded.faults, table.concat(loaded.faults, "\n"))
     end)
+    it("warns of names with dots where they may be members of members, and says how those are written", function()
+        local before = "; if a member of a member is meant, "
+        local function of(clause, name, hint) return ("rules/rules.lua:1: `%s`: `%s` is a member of just that name%s%s"):format(clause, name, before, hint) end
+        local select = "give it a name in a rule before, select = { a = function(r) return r.o.a end }"
+        for clauses, want in pairs {
+            ['window = tumble "1s", group_by = { "k", "o.a" }, aggregate = { n = count() }'] = of("group_by.2", "o.a", select),
+            ['window = tumble "1s", group_by = { "k" }, aggregate = { n = sum("o.a") }'] = of("aggregate.n", "o.a", "write function(r) return r.o.a end"),
+            ['match = { pattern = "A", partition_by = { "o.a" } }'] = of("match.partition_by.1", "o.a", select),
+            ['match = { pattern = "A", order_by = { "o.a desc" } }'] = of("match.order_by.1", "o.a", select),
+            ['process = { by = { "o.a" }, on_row = function() end }'] = of("process.by.1", "o.a", select),
+            ['select = { "k", "p.o.a" }'] = of("select.2", "p.o.a", "write a = function(r) return r.p.o.a end"),
+            ['select = { x = "o.a" }'] = of("select.x", "o.a", "write x = function(r) return r.o.a end"),
+            ['key = { "o.a" }'] = of("key.1", "o.a", select),
+        } do
+            local loaded = loading.rules(('rule "a" { from = "pizzas", %s }'):format(clauses))
+            assert.same({}, loaded.faults)
+            assert.same({ want }, loaded.warnings)
+        end
+    end)
+    it("takes names with dots where it knows them as columns, and faults them where it knows that they are none", function()
+        local loaded = loading.rules [[rule "a" { from = "pizzas", select = { ["o.a"] = function(r) return r["o.a"] end, "o", "1.5", "a..b" } }
+            rule "b" { from = "a", window = tumble "1s", group_by = { "o.a" }, aggregate = { n = count() }, key = { "o.a" } }]]
+        assert.same({}, loaded.faults)
+        assert.same({}, loaded.warnings)
+        loaded = loading.rules [[rule "a" { from = "pizzas", select = { "o" } }
+            rule "b" { from = "a", process = { by = { "o.a" }, on_row = function() end } }]]
+        assert.same({ "rules/rules.lua:2: `process.by.1`: there is no column `o.a`; for a member of a column give it a name in a rule before, select = { a = function(r) return r.o.a end }" }, loaded.faults)
+    end)
     it("warns where two write to one topic", function()
         local loaded = loading.rules 'rule "a" { from = "pizzas", to = "t" }\nrule "b" { from = "pizzas",\n to = "t" }'
         assert.same({ "rules/rules.lua:3: the rules `a` and `b` both write to `t`" }, loaded.warnings)
