@@ -2,6 +2,7 @@
 #include "mem.h"
 
 #define NUMBERS_KEY "seq"
+#define FLOOR_KEY "floor"
 #define TIME_KEY 8
 
 group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, ETIME_MIN); }
@@ -15,6 +16,7 @@ group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
     g->rule = rule;
     g->begin = begin;
     g->until = g->next_pending = ETIME_MAX;
+    g->floor = ETIME_MIN;
     g->space = store_space(store, name);
     mem_free(name);
     name = mem_printf("%s/%s/group-rows", rule->name, version);
@@ -57,6 +59,33 @@ void group_write_numbers(group_t *g, const group_numbers_t *n) {
     group_numbers_t before = group_read_numbers(g);
     if (n->sequence != before.sequence || n->chunk != before.chunk)
         entry_set(g->space, store_put(g->space, NUMBERS_KEY, strlen(NUMBERS_KEY), NULL), n, sizeof *n);
+}
+
+/* Rules that take late rows for longer than before would make windows anew that were given up already, and write what they
+ * make of their last rows over the right results. So the lateness that the state was kept by stands with it; where it is
+ * another one now, windows that were given up until then are not opened again. */
+typedef struct group_floor {
+    int64_t lateness;
+    etime_t floor;
+} group_floor_t;
+
+static void group_floor(group_t *g, etime_t wm) {
+    if (g->gathers || g->rule->window.kind == WINDOW_RECORD)
+        return;
+    group_floor_t f = {g->rule->lateness, ETIME_MIN};
+    const store_entry_t *e = store_get(g->space, FLOOR_KEY, strlen(FLOOR_KEY));
+    int known = e && entry_value(e).len == sizeof f;
+    if (known)
+        memcpy(&f, entry_value(e).s, sizeof f);
+    g->floor = f.floor;
+    if (known && f.lateness == g->rule->lateness)
+        return;
+    if (known && wm != ETIME_MIN) {
+        etime_t gone = wm == ETIME_MAX ? wm : window_add(wm, 1) - f.lateness;
+        g->floor = gone > f.floor ? gone : f.floor;
+    }
+    f = (group_floor_t){g->rule->lateness, g->floor};
+    entry_set(g->space, store_put(g->space, FLOOR_KEY, strlen(FLOOR_KEY), NULL), &f, sizeof f);
 }
 
 static const group_t *state_of(const group_t *g) { return g->lead ? g->lead : g; }
@@ -513,6 +542,7 @@ int group_run(group_t *g, step_t *s, const stream_t *all, result_t *out) {
     stream_t in = *all;
     group_t *owner = g->lead ? g->lead : g;
     *out = (result_t){0};
+    group_floor(g, in.wm_before);
     if (group_shares(g) && owner->walked == s->number) {
         tell_again(owner->pass, s, g->rule);
     } else {

@@ -297,7 +297,7 @@ int group_pane_row(group_pass_t *p, uint32_t row) {
     int taken = 0, status = 0;
     window_iter_t it;
     for (int more = window_first(&it, &g->rule->window, t); more && status == 0; more = window_next(&it)) {
-        if (window_is_over(it.span.end, g->rule->lateness, p->wm))
+        if (group_is_gone(p, it.span.end))
             continue;
         taken = 1;
         if (!belongs(g, &it.span))

@@ -52,6 +52,7 @@ struct group {
     int gathers;                     /* it only adds up */
     const group_partial_t *partials; /* for this run */
     uint32_t n_partials;
+    etime_t floor;             /* windows that end here or before are not opened again, see group_floor */
     int plain;                 /* a group's first result is its last: nothing of it is remembered */
     group_t *lead;             /* whose state it reads as its own; NULL: it has its own */
     struct group *readers;     /* of this one's state */
@@ -113,6 +114,10 @@ int group_look_early(group_pass_t *p, store_entry_t *e, uint32_t tick);
 /* A question overran: see step_overrun. */
 void group_overrun(group_pass_t *p, uint32_t tick);
 void group_late(group_pass_t *p, uint32_t row);
+/* Is a row late for a window with that end? */
+static inline int group_is_gone(const group_pass_t *p, etime_t end) {
+    return end <= p->g->floor || window_is_over(end, p->g->rule->lateness, p->wm);
+}
 
 /* --- one way per kind of window --- */
 

@@ -44,7 +44,7 @@ static int look(group_pass_t *p, session_t *x, uint32_t row) {
 
 static int begin(group_pass_t *p, span_t span, slice_t key, uint32_t row) {
     group_t *g = p->g;
-    if (window_is_over(span.end, g->rule->lateness, p->wm)) {
+    if (group_is_gone(p, span.end)) {
         group_late(p, row);
         return 0;
     }

@@ -199,6 +199,20 @@ describe("group: early", function()
     end)
 end)
 
+describe("group: more lateness than before", function()
+    it("opens no window that was given up already, also after further restarts", function()
+        local g = group_engine.new { window = tumble(10), group_by = { "k" }, aggregates = count() }
+        assert.same({ "1 1" }, pick(g:run { { time = 1, k = 1 }, { wm = 15 } }, "k", "n"))
+        g:commit()
+        g.spec.lateness = 60
+        g = g:restart()
+        assert.same({ "1 1" }, pick(g:run { { time = 3, k = 1 }, { time = 12, k = 1 }, { wm = 21 } }, "k", "n"))
+        g:commit()
+        g = g:restart()
+        assert.same({ "1 2" }, pick(g:run { { time = 4, k = 1 }, { time = 13, k = 1 } }, "k", "n"))
+    end)
+end)
+
 describe("group: provenance", function()
     it("lists the positions behind a row in order, each once", function()
         local g = group_engine.new { window = tumble(10), aggregates = count(), provenance = true }
@@ -259,7 +273,7 @@ describe("group: long lists", function()
             assert.is_true(out[1].l == '"' .. table.concat(list, ",") .. '"')
             assert.is_true(out[1]._explain == "[" .. table.concat(positions, ",") .. "]")
             g:commit()
-            assert.equal(1, tonumber(lib.store_count(g.store)))
+            assert.equal(2, tonumber(lib.store_count(g.store)))      -- its numbers, and by which lateness it was kept
         end)
     end
 end)

@@ -56,6 +56,26 @@ describe("a reload", function()
         says(ran, "r", "unchanged")
     end)
 
+    -- What is left of such a window are its last rows: they would be written over its result.
+    it("that raises the lateness opens no window again that was given up before", function()
+        local late = window("r", 'window = %s, group_by = { "k" }, aggregate = { n = count() }, %s')
+        for kind, want in pairs { ['tumble "10ms"'] = { "0..10: 2", "20..30: 1", "20..30: 2" },
+            ['session { gap = "10ms" }'] = { "1..12: 2", "25..35: 1", "20..35: 2" } } do
+            for _, size in ipairs { 1024, 1 } do
+                local ran = run(late:format(kind, ""), late:format(kind, 'lateness = "1m"'),
+                    rows(1, 2, { watermark = 15 }, reload, 3, 25, { watermark = 40 }, 4, 20, { watermark = 60 }),
+                    { env = { ANANAS_BATCH = size }, args = { "--no-flush" } })
+                local list = {}
+                for _, record in ipairs(ran:topic "out") do
+                    local v = record.value      -- the session that grows has a tombstone
+                    if v then list[#list + 1] = ("%d..%d: %d"):format(v.window_start, v.window_end, v.n) end
+                end
+                assert.same(want, list, kind)
+                assert.equal(2, ran.stats.rules.r.late)
+            end
+        end
+    end)
+
     it("with a rule more is `added`: it sees rows from then on, and the others do not notice", function()
         local ran = run(count, count .. 'rule "b" { from = "s", select = { "ts" }, to = "b" }\n', rows(1, reload, 2, { watermark = 9 }))
         assert.same({ "0..10: 2" }, spans(ran))
