@@ -1,9 +1,9 @@
 /* emission: the rows that a process rule gave, as a batch.
  *
  * What on_row and on_timer emitted comes as JSON object text. For `process` each text becomes the record of a row of its
- * own, with the `by` columns added where the rule left them out (their values exactly as they came). For `detect` the
- * row is the one that was judged, with the text's members as further columns. Everything lives in the step's arena. One
- * thread. */
+ * own, with the `by` columns added where the rule left them out (their values exactly as they came); its timestamps stay such
+ * (ORIGIN_MARKED). For `detect` the row is the one that was judged, with the text's members as further columns. Everything
+ * lives in the step's arena. One thread. */
 #ifndef ANANAS_EMISSION_H
 #define ANANAS_EMISSION_H
 #include "op.h"

@@ -270,15 +270,15 @@ static const cell_t *time_beside(const batch_t *b, uint32_t row, const member_t 
 /* Of a row that has times. */
 static void write_member_value(buf_t *out, const batch_t *b, uint32_t row, const member_t *m, time_format_t format) {
     const cell_t *beside = time_beside(b, row, m);
+    etime_t time;
     if (beside) {
         cell_write(out, beside, format);
-        return;
-    }
-    cell_t value = batch_member(batch_origin(b, row), m->value);
-    if (value.flags & CELL_TIME && cell_is_number(&value))
+    } else if (batch_origin(b, row)->flags & ORIGIN_MARKED && timefmt_marked(m->value.s, m->value.len, &time)) {
+        cell_t value = cell_time(time);
         cell_write(out, &value, format);
-    else
+    } else {
         buf_add_slice(out, m->value);
+    }
 }
 
 static void write_open_row(step_t *s, const names_t *extras, time_format_t format, const batch_t *b, uint32_t row,
