@@ -17,8 +17,8 @@ end
 
 describe("envelope", function()
     it("is what kcat prints, and what people write", function()
-        local e = parse '{"topic":"pizzas","partition":3,"offset":7,"tstype":"create","ts":1659426822541,"broker":0,"key":"{\\"shop\\":\\"M\\"}","payload":"{\\"id\\":7,\\"n\\":\\"\\\\u00e9\\"}",' ..
-            '"headers":["a","1","b",null]}'
+        local e = parse('{"topic":"pizzas","partition":3,"offset":7,"tstype":"create","ts":1659426822541,"broker":0,"key":"{\\"shop\\":\\"M\\"}","payload":"{\\"id\\":7,\\"n\\":\\"\\\\u00e9\\"}",' ..
+            '"headers":["a","1","b",null]}')
         assert.same({ kind = tonumber(lib.LINE_RECORD), topic = "pizzas", partition = 3, partitions = 0, offset = 7, ts = 1659426822541, key = '{"shop":"M"}',
             payload = '{"id":7,"n":"\\u00e9"}', headers = '{"a":"1","b":null}', watermark = 0, mark = 0 }, e)
         e = parse ' { "payload" : {"id": 7} , "topic" : "p" } '
