@@ -151,7 +151,7 @@ topics { partitions = 1, replication = 1 }
         for words, properties in pairs {
             ["sasl.mechanism is GSSAPI %(Kerberos%) unless it is set"] = user { ["sasl.mechanism"] = false },
             ["ssl.ca.location"] = tls { ["ssl.ca.location"] = "/nowhere.pem" },
-            ['kafka property "security.protocol" = "tls"'] = tls { ["security.protocol"] = "tls" },
+            ['ananas.lua:1: kafka: `security.protocol` = "tls": Invalid value'] = tls { ["security.protocol"] = "tls" },
         } do
             configure(broker.tls, properties)
             local engine = start "run"
