@@ -147,6 +147,8 @@ void complaint_refuse(complaints_t *c, const char *text) {
         text = thread_end + 3;
     if (broker_end)
         text = broker_end + 2;
+    if (strstr(text, "Operation not attempted")) /* this one was left out since another was refused, which is told as well */
+        return;
     if (!enter(c))
         return;
     snprintf(c->refused, sizeof c->refused, "%s", text);

@@ -1,7 +1,11 @@
 local ananas = require "tests.support.ananas"
 local ffi = require "ffi"
 
-ffi.cdef "void complaint_explain(const char *reason, char *out);"
+ffi.cdef [[
+void complaint_explain(const char *reason, char *out);
+void complaint_refuse(void *c, const char *text);
+void complaint_refused(void *c, char *out);
+]]
 local lib = ananas.library()
 
 local function explain(reason)
@@ -21,6 +25,17 @@ describe("a complaint of librdkafka", function()
         assert.truthy(explain("b: SASL authentication error: no"):find("look at sasl.username, sasl.password", 1, true))
         assert.truthy(explain("b: Connect to ipv4#127.0.0.1:1 failed: Connection refused"):find("Nothing listens there", 1, true))
         assert.equal("b: odd", explain "b: odd")
+    end)
+
+    it("of a transaction names the partition that was refused, not those that were left out for its sake, in any order", function()
+        local left_out = "b: Failed to add partition \"out\" [0] to transaction: Broker: Operation not attempted"
+        local refused = "b: Failed to add partition \"log\" [1] to transaction: Broker: Unknown topic or partition"
+        for _, lines in ipairs { { left_out, refused }, { refused, left_out }, { left_out, refused, left_out } } do
+            local complaints, out = ffi.new "char[4096]", ffi.new "char[600]"
+            for _, line in ipairs(lines) do lib.complaint_refuse(complaints, line) end
+            lib.complaint_refused(complaints, out)
+            assert.equal(refused:sub(4), ffi.string(out))
+        end
     end)
 
     it("keeps within its bounds however long it is, with the advice whole", function()
