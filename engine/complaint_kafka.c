@@ -147,7 +147,8 @@ void complaint_refuse(complaints_t *c, const char *text) {
         text = thread_end + 3;
     if (broker_end)
         text = broker_end + 2;
-    if (strstr(text, "Operation not attempted")) /* this one was left out since another was refused, which is told as well */
+    /* Left out since another one was refused, which is told as well. */
+    if (strstr(text, "Operation not attempted"))
         return;
     if (!enter(c))
         return;
