@@ -96,7 +96,8 @@ local function restore(what, target)
         local child = start(name)
         said(name, "restored %d+ entries", 120)
         local count, records, ms = bench.read(("%s/restore-%s.err"):format(bench.folder, name)):match "restored (%d+) entries of state from (%d+) records in (%d+) ms"
-        assert(tonumber(count) == entries, count .. " entries")
+        -- Beside the groups, a rule with windows keeps an entry of its own.
+        assert(tonumber(count) == entries + 1, count .. " entries")
         list[i] = { ms = tonumber(ms), records = tonumber(records), peak = child:usage().peak }
         child:signal "KILL"
         bench.finish(child)
