@@ -88,19 +88,22 @@ uint8_t read_u8(reader_t *r) {
     return s ? (uint8_t)*s : 0;
 }
 
+/* What is not there stays zero. */
+static inline void take_into(reader_t *r, void *v, size_t len) {
+    const char *s = take(r, len);
+    if (s)
+        memcpy(v, s, len);
+}
+
 uint32_t read_u32(reader_t *r) {
     uint32_t v = 0;
-    const char *s = take(r, sizeof v);
-    if (s)
-        memcpy(&v, s, sizeof v);
+    take_into(r, &v, sizeof v);
     return le32toh(v);
 }
 
 uint64_t read_u64(reader_t *r) {
     uint64_t v = 0;
-    const char *s = take(r, sizeof v);
-    if (s)
-        memcpy(&v, s, sizeof v);
+    take_into(r, &v, sizeof v);
     return le64toh(v);
 }
 

@@ -109,15 +109,7 @@ rules/a.lua:1: `from`: there is no source or rule `pizza`; did you mean `pizzas`
 
     it("reports settings that are given twice, and topics that are the group's own", function()
         rules("rules/a.lua", [[
-rule "a" {
-  from  = "pizzas",
-  where = function(r) local t = { a = 1, a = 2 } return t.a == r.a end,
-  match = { pattern = "A", define = {
-      A = function(row) return row.x end,
-      A = function(row) return row.y end } },
-  where = function(r) return r.b end,
-  to    = "mine-changelog",
-}
+rule "a" { from = "pizzas", to = "mine-changelog" }
 rule "b" { from = "pizzas", select = { "to", a = "to", b = "to" }, to = "mine-repartition" }
 ]])
         replay.write(folder .. "/ananas.lua", [[
@@ -130,8 +122,8 @@ source "pizzas" { watermark = "1s", watermark = "2s" }
         assert.equal([[
 ananas.lua:2: `group.id` is given twice; the first is at line 1
 ananas.lua:3: `watermark` is given twice; the first is at line 3
-rules/a.lua:8: `to`: the topic `mine-changelog` holds the state of the group; nothing else may be written to it
-rules/a.lua:10: `to`: the topic `mine-repartition` holds the state of the group; nothing else may be written to it
+rules/a.lua:1: `to`: the topic `mine-changelog` holds the state of the group; nothing else may be written to it
+rules/a.lua:2: `to`: the topic `mine-repartition` holds the state of the group; nothing else may be written to it
 ]], ran.err)
     end)
 
