@@ -22,8 +22,7 @@ enum {                    /* flags of a group */
 typedef struct fate {
     store_entry_t *entry; /* NULL: gone */
     uint32_t flags;
-    span_t
-        written; /* GROUP_WRITTEN: the window columns of that result; a session may have grown since it was written early */
+    span_t written; /* GROUP_WRITTEN: the window columns of that result; its session may have grown since */
     struct fate *next;
 } fate_t;
 

@@ -54,7 +54,7 @@ typedef struct snapshot_source {
     int explicit_only; /* watermark = "none" */
     int holds;         /* when all partitions are idle its event time stands still */
     int holder;        /* index of the partition that holds it back, -1: none */
-    int elsewhere; /* task that is not here and holds it back further, for rules whose rows are of all tasks; -1: none */
+    int elsewhere;     /* task of another process that holds it back further; -1: none. See snapshot_holder */
     wall_t held_since; /* that one does so since */
     wall_t heard_at;   /* elsewhere: when it last said that it has come further */
     snapshot_level_t *levels;
