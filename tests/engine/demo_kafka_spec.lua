@@ -1,3 +1,4 @@
+local cjson = require "cjson"
 local ffi = require "ffi"
 local ananas = require "tests.support.ananas"
 local client = require "tests.support.kafka_client"
@@ -61,8 +62,9 @@ describe("the broker inside the process", function()
             ids[id] = true
             assert.is_true(record.timestamp < now + 5000 and record.timestamp > now - 90000)
             assert.is_truthy(record.key:find '^{"shop": ".+"}$')
-            if not record.value:find "}$" then bad = bad + 1 end
-            if record.value:find "}$" and now - record.timestamp > 60000 then late = late + 1 end
+            local is_good = pcall(cjson.decode, record.value) -- one that is cut off may still end with a brace
+            if not is_good then bad = bad + 1 end
+            if is_good and now - record.timestamp > 60000 then late = late + 1 end
         end
         assert.equal(6, bad)
         assert.is_true(late >= 0)
