@@ -153,10 +153,11 @@ static int name_member(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
 }
 
 /* What may wait, and what one fetch may bring of a partition. The bound is looked at before a fetch, not after it, and the
- * broker counts compressed bytes: with fetches of a quarter it is not passed by many times itself. */
+ * broker counts compressed bytes: with fetches of an eighth it is not passed by many times itself, and the next one is on
+ * its way while what the last one brought is worked on. */
 static int set_prefetch(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
     char text[32];
-    int64_t fetch = c->prefetch / 4 < FETCH_MAX ? c->prefetch / 4 : FETCH_MAX;
+    int64_t fetch = c->prefetch / 8 < FETCH_MAX ? c->prefetch / 8 : FETCH_MAX;
     if (c->prefetch <= 0)
         return 0;
     snprintf(text, sizeof text, "%lld", (long long)(c->prefetch / 1024));

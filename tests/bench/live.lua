@@ -31,6 +31,8 @@ function live.topic(name, partitions)
     client.create_topics(live.broker(), { { name = name, partitions = partitions or 3 } })
 end
 
+function live.remove(name) client.delete_topics(live.broker(), { name }) end
+
 -- n orders in a topic, compressed as the producer says; made by a process of its own, for memory's sake.
 function live.fill(name, n, codec, partitions)
     live.topic(name, partitions)
