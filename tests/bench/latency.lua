@@ -25,8 +25,10 @@ local function floor(rate)
         ("of %d"):format(said.anomalies))
 end
 
-local function at_rate(delivery, rate, target)
-    local prefix = ("latency-%s-%d-"):format(delivery, rate)
+local serial = 0
+local function watch(delivery, rate)
+    serial = serial + 1
+    local prefix = ("latency-%s-%d-%d-"):format(delivery, rate, serial)
     local topic, output = prefix .. "in", prefix .. "pizza_stream_out_filter"
     live.fill(topic, 1000, "none")
     live.topic(output)
@@ -34,7 +36,11 @@ local function at_rate(delivery, rate, target)
     assert(process.eventually(30, function() return committed(prefix, topic) >= 1000 end, 0.2), "run did not begin")
     local said = bench.json(bench.run({ latency, live.broker(), topic, output, path, rate, seconds }).out)
     child:signal "TERM"
-    local used = bench.finish(child)
+    return said, bench.finish(child)
+end
+
+local function at_rate(delivery, rate, target)
+    local said, used = watch(delivery, rate)
     bench.row("e", ("%s, %.0f orders/s: p50, p99, p99.9"):format(delivery:gsub("_", " "), said.rate),
         ("%.1f, %.1f, %.1f ms"):format(said.p50, said.p99, said.p999), ("of %d, %.0f MB"):format(said.anomalies, used.peak / 1048576), target)
 end
@@ -58,6 +64,8 @@ end
 
 local ok, message = pcall(function()
     start_and_idle()
+    -- A broker that has just started compiles its own code for a while, and answers ten times later meanwhile.
+    for _, delivery in ipairs { "at_least_once", "exactly_once", "at_least_once", "exactly_once" } do watch(delivery, 50000) end
     for rate in (os.getenv "RATE" or "5000 50000"):gmatch "%d+" do
         rate = tonumber(rate)
         floor(rate)

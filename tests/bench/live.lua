@@ -14,7 +14,7 @@ function live.program(name) return bench.program(name .. ".c", CC, "-lrdkafka", 
 
 local broker
 function live.broker()
-    broker = broker or kafka.start { fast = true, heap = "1g", settings = { ["log.retention.hours"] = "-1",
+    broker = broker or kafka.start { fast = true, settings = { ["log.retention.hours"] = "-1",
         -- The cleaner as a broker has it by itself; what it leaves is part of section g.
         ["log.cleaner.dedupe.buffer.size"] = "134217728", ["log.cleaner.backoff.ms"] = "1000", ["log.initial.task.delay.ms"] = "1000" } }
     return broker.bootstrap

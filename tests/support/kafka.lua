@@ -129,7 +129,8 @@ local function class_path()
 end
 
 local function java(options, main, ...)
-    local command = { "java", "-Xms64m", "-Xmx" .. (options.heap or "512m"), "-XX:+UseSerialGC", "-XX:-UsePerfData",
+    local heap = options.fast and { "-Xms1g", "-Xmx1g" } or { "-Xms64m", "-Xmx512m" }   -- 1 GB is what Kafka's own script gives
+    local command = { "java", heap[1], heap[2], "-XX:+UseSerialGC", "-XX:-UsePerfData",
         "-Xlog:disable", "-Xlog:all=warning:stderr", "-Dlog4j.configuration=file:" .. (options.log4j or "tests/kafka/log4j.properties") }
     -- Quick to start is what specs want; a bench asks for the optimising compiler.
     if not options.fast then command[#command + 1] = "-XX:TieredStopAtLevel=1" end
@@ -209,7 +210,7 @@ function Broker:stop(options)
     process.remove(self.folder)
 end
 
--- Options: settings (server.properties, laid over the usual ones), port, heap ("512m"), fast (optimising compiler, for
+-- Options: settings (server.properties, laid over the usual ones), port, fast (optimising compiler and more heap, for
 -- benches), secure = { users = { name = password } }, java (more JVM flags), format (more StorageTool arguments), client
 -- (librdkafka properties to reach it with), foreground, wait = false (then call wait_ready yourself), proxied = { listen =
 -- port, tell = port } (a second address, which tells its clients to go on at another port of the loopback).
