@@ -89,9 +89,10 @@ static void set_clock(active_t *a, mono_t begun) {
 /* Whether what was taken down has become definite. */
 static int follow_commit(active_t *a, error_t *e) {
     int rc = checkpoint_turn(a->checkpoint, 0, e);
-    if (rc == 1)
-        tell_committed(a);
-    return rc < 0 ? rc : 0;
+    if (rc != 1)
+        return rc;
+    tell_committed(a);
+    return parallel_definite(a, e);
 }
 
 static int start_commit(active_t *a, error_t *e) {
@@ -123,9 +124,10 @@ static int finish_commit(active_t *a, error_t *e) {
     if (!checkpoint_busy(a->checkpoint))
         return 0;
     int rc = checkpoint_finish(a->checkpoint, e);
-    if (rc == 0)
-        tell_committed(a);
-    return rc;
+    if (rc)
+        return rc;
+    tell_committed(a);
+    return parallel_definite(a, e);
 }
 
 int active_commit(active_t *a, error_t *e) {
@@ -164,9 +166,7 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
     uint32_t frames = count_kind(a->events, n, EVENT_FRAME);
     error_t written = {0};
-    int rc = parallel_announce(a, &written);
-    if (rc == 0)
-        rc = checkpoint_write(a->checkpoint, out, &written);
+    int rc = checkpoint_write(a->checkpoint, out, &written);
     a->records += records;
     a->uncommitted |= records > 0 || frames > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
     if (a->o.observer && a->o.observer->stepped)
@@ -274,7 +274,9 @@ int active_turn(active_t *a, error_t *e) {
     int end, rc = parallel_switch(a, e); /* due at once where the task died between a commit and its switch */
     if (rc)
         return rc;
-    parallel_turn(a);
+    rc = parallel_turn(a, e);
+    if (rc)
+        return rc;
     int wait = wait_ms(a);
     int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
     if (n < 0)

@@ -10,7 +10,7 @@
 #include "sink.h"
 #include "store.h"
 
-#define CHANGELOG_FORMAT 1
+#define CHANGELOG_FORMAT 2
 
 typedef struct changelog_position {
     char *topic;

@@ -3,7 +3,7 @@
 
 #include "mem.h"
 
-#define FRAME_FORMAT 1
+#define FRAME_FORMAT 2
 #define FRAME_LEAST 14
 #define CHECKSUM 8
 
@@ -51,7 +51,7 @@ int frame_open(slice_t bytes, frame_t *out) {
     r.pos = 3;
     uint8_t kind = read_u8(&r);
     uint64_t from = read_varint(&r), parallelism = read_varint(&r);
-    if (r.bad || kind > FRAME_END || parallelism > INT32_MAX || from >= parallelism)
+    if (r.bad || kind > FRAME_SWITCHED || parallelism > INT32_MAX || from >= parallelism)
         return ERR_INVALID;
     *out = (frame_t){(frame_kind_t)kind, (uint32_t)from, (uint32_t)parallelism, {r.s + r.pos, r.len - r.pos}};
     return 0;
@@ -69,6 +69,7 @@ void frame_control_write(buf_t *b, const frame_control_t *c) {
     size_t begin = b->len;
     frame_head(b, c->kind, c->from, c->parallelism);
     buf_add_bytes(b, c->version.s, c->version.len);
+    buf_add_varint(b, c->serial);
     buf_add_varint(b, c->round);
     buf_add_bytes(b, c->texts.s, c->texts.len);
     buf_add_varint(b, c->n_bounds);
@@ -87,6 +88,7 @@ int frame_control_read(slice_t bytes, frame_control_t *out) {
     reader_t r = reader_of(f.body.s, f.body.len);
     *out = (frame_control_t){.kind = f.kind, .from = f.from, .parallelism = f.parallelism};
     out->version = read_bytes(&r);
+    out->serial = read_varint(&r);
     uint64_t round = read_varint(&r);
     out->texts = read_bytes(&r);
     uint64_t n = read_varint(&r);

@@ -14,7 +14,8 @@ typedef enum {
     FRAME_DATA,     /* for the task: an EVENT_FRAME of task_step */
     FRAME_PROPOSAL, /* another rule set is to run: version and texts */
     FRAME_DRAINED,  /* the task reads no source any more; round 1, 2, ... as task_rounds asks for */
-    FRAME_END       /* the greatest ends of the task's open windows, of rules that have some */
+    FRAME_END,      /* the greatest ends of the task's open windows, of rules that have some */
+    FRAME_SWITCHED  /* the task runs the other rule set, and will whatever happens to it */
 } frame_kind_t;
 
 /* What a record of the repartition topic is: a frame_kind_t, or ERR_INVALID when it is no whole frame of this format. */
@@ -39,6 +40,7 @@ typedef struct frame_control {
     frame_kind_t kind; /* not FRAME_DATA */
     uint32_t from, parallelism;
     slice_t version; /* of the rule set proposed */
+    uint64_t serial; /* of the proposal */
     uint32_t round;  /* FRAME_DRAINED */
     slice_t texts;   /* FRAME_PROPOSAL: texts_save's bytes */
     frame_bound_t *bounds;

@@ -11,8 +11,9 @@ struct parallel {
     rollout_t *rollout;
     buf_t saved;     /* what of it the next meta record has */
     buf_t safe;      /* and the last had */
-    buf_t proposal;  /* to be sent to every task, ahead of all else; empty: none */
-    int announced;   /* it is in this transaction */
+    buf_t word;      /* counted as said; goes out when the commit that holds it is definite. Empty: none */
+    int owed;        /* likewise the proposal */
+    int again;       /* after a start: what was said last may not have been heard */
     unsigned serial; /* of the rules that were looked at last */
     int looked;      /* since the last switch the leader has compared its files with what runs */
     purge_t *purge;
@@ -20,9 +21,11 @@ struct parallel {
     store_t *store;
     position_t *at; /* where it will read */
     uint32_t n_at;
+    mono_t others_at; /* since when there are frames of others, but no rules; 0: there are none */
 };
 
 #define AWAIT_MS 100
+#define RULES_MS 10000 /* frames of several tasks may overtake each other, but not by that much */
 static const char control_key[] = "control";
 
 parallel_t *parallel_new(int32_t task, int32_t parallelism) {
@@ -47,97 +50,140 @@ void parallel_free(parallel_t *p) {
     mem_free(p->at);
     buf_fini(&p->saved);
     buf_fini(&p->safe);
-    buf_fini(&p->proposal);
+    buf_fini(&p->word);
     mem_free(p);
 }
 
 static int leads(const active_t *a) { return a->o.task == 0 && a->o.rules; }
 
+static int is_exact(const active_t *a) { return a->o.config->delivery == DELIVERY_EXACTLY_ONCE; }
+
 /* ---- what is sent ---- */
 
-/* The same record to every task. Control frames have a key: reading stops behind them. */
-static int send_all(active_t *a, slice_t frame, error_t *e) {
-    uint32_t n = a->parallel->n;
-    outbox_t out = {.at = mem_zalloc(n * sizeof *out.at), .n = n};
+/* The same record to every task from one on. Control frames have a key: reading stops behind them. */
+static int send_to(active_t *a, uint32_t first, const buf_t *frame, error_t *e) {
+    uint32_t n = a->parallel->n - first;
+    outbox_t out = {.at = mem_zalloc((n + 1) * sizeof *out.at), .n = n};
     for (uint32_t i = 0; i < n; i++)
         out.at[i] = (out_record_t){.kind = OUT_FRAME,
-                                   .partition = (int32_t)i,
+                                   .partition = (int32_t)(first + i),
                                    .key = {control_key, sizeof control_key - 1},
-                                   .value = frame,
+                                   .value = buf_slice(frame),
                                    .rule = -1};
     int rc = checkpoint_write(a->checkpoint, &out, e);
     mem_free(out.at);
-    a->uncommitted = 1;
     return rc;
 }
 
-int parallel_announce(active_t *a, error_t *e) {
-    parallel_t *p = a->parallel;
-    if (!p || p->announced || p->proposal.len == 0)
+/* The leader has taken it up itself. */
+static int tell_proposal(active_t *a, error_t *e) {
+    rollout_t *r = a->parallel->rollout;
+    buf_t frame = {0};
+    if (!rollout_untold(r))
         return 0;
-    p->announced = 1;
-    int rc = send_all(a, buf_slice(&p->proposal), e);
+    rollout_proposal(r, &frame);
+    int rc = send_to(a, 1, &frame, e);
+    buf_fini(&frame);
+    rollout_told(r);
     return rc ? rc : FAILPOINT("proposal-written", e);
 }
 
-static int say(active_t *a, error_t *e) {
-    parallel_t *p = a->parallel;
+static const char *point_of(slice_t frame) {
+    switch (frame_kind(frame)) {
+    case FRAME_DRAINED: return "drained-written";
+    case FRAME_END: return "ends-written";
+    default: return "switched-written";
+    }
+}
+
+static int tell_word(active_t *a, error_t *e) {
+    buf_t *word = &a->parallel->word;
+    if (word->len == 0)
+        return 0;
+    const char *point = point_of(buf_slice(word));
+    int rc = send_to(a, 0, word, e);
+    buf_clear(word);
+    return rc ? rc : FAILPOINT(point, e);
+}
+
+static frame_bound_t *ends_of(const active_t *a, uint32_t *n) {
     const plan_t *plan = task_plan(a->task);
     frame_bound_t *ends = mem_alloc((plan->n_rules + 1) * sizeof *ends);
-    uint32_t n = 0;
+    *n = 0;
     for (uint32_t i = 0; i < plan->n_rules; i++) {
         slice_t rule = slice_of(plan->rules[i].name);
         etime_t end = task_last_end(a->task, rule);
         if (end != ETIME_MIN)
-            ends[n++] = (frame_bound_t){rule, end};
+            ends[(*n)++] = (frame_bound_t){rule, end};
     }
-    buf_t frame = {0};
-    int last = rollout_says_ends(p->rollout);
-    rollout_say(p->rollout, ends, n, &frame);
-    int rc = send_all(a, buf_slice(&frame), e);
-    if (rc == 0)
-        rc = FAILPOINT(last ? "ends-written" : "drained-written", e);
-    buf_fini(&frame);
+    return ends;
+}
+
+static void say(active_t *a) {
+    uint32_t n;
+    frame_bound_t *ends = ends_of(a, &n);
+    rollout_say(a->parallel->rollout, ends, n, &a->parallel->word);
     mem_free(ends);
-    return rc;
+    a->uncommitted = 1;
+}
+
+static int close_interval(active_t *a, error_t *e) {
+    gate_enter(a->o.gate);
+    task_close_interval(a->task);
+    gate_leave(a->o.gate);
+    const outbox_t *out = task_outbox(a->task);
+    a->uncommitted |= out->n > 0;
+    return checkpoint_write(a->checkpoint, out, e);
+}
+
+static void note_rollout(parallel_t *p) {
+    buf_clear(&p->saved);
+    rollout_save(p->rollout, &p->saved);
 }
 
 int parallel_send(active_t *a, error_t *e) {
     parallel_t *p = a->parallel;
+    int rc = 0;
     if (!p || !a->task)
         return 0;
-    int rc = parallel_announce(a, e);
-    int ended = rollout_said_all(p->rollout); /* who starts again here would tell its watermarks anew */
-    if (rc == 0 && a->polled && !ended && (a->uncommitted || task_unsent(a->task))) {
-        gate_enter(a->o.gate);
-        task_close_interval(a->task);
-        gate_leave(a->o.gate);
-        const outbox_t *out = task_outbox(a->task);
-        a->uncommitted |= out->n > 0;
-        rc = checkpoint_write(a->checkpoint, out, e);
-    }
-    if (rc == 0 && a->polled && rollout_due(p->rollout) == ROLLOUT_SAY)
-        rc = say(a, e);
-    buf_clear(&p->saved);
-    rollout_save(p->rollout, &p->saved);
+    /* Whoever starts again in the middle would tell its watermarks anew: not to tasks that have switched, nor to those that
+     * have no rules yet. */
+    int quiet = rollout_active(p->rollout) ? rollout_said_ends(p->rollout) : rollout_untold(p->rollout);
+    if (a->polled && !quiet && (a->uncommitted || task_unsent(a->task)))
+        rc = close_interval(a, e);
+    if (a->polled && rollout_due(p->rollout) == ROLLOUT_SAY)
+        say(a);
+    if (rc == 0 && is_exact(a))
+        rc = tell_proposal(a, e);
+    if (rc == 0 && is_exact(a))
+        rc = tell_word(a, e);
+    p->owed |= rollout_untold(p->rollout);
+    note_rollout(p);
     return rc;
+}
+
+int parallel_definite(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    if (!p || !a->task || is_exact(a))
+        return 0;
+    int rc = p->owed ? tell_proposal(a, e) : 0;
+    a->uncommitted |= p->owed; /* that it was told */
+    p->owed = 0;
+    return rc ? rc : tell_word(a, e);
 }
 
 void parallel_remember(parallel_t *p) {
     if (!p)
         return;
     buf_clear(&p->safe);
-    rollout_save(p->rollout, &p->safe);
-    if (p->announced)
-        buf_clear(&p->proposal);
-    p->announced = 0;
+    buf_add_slice(&p->safe, buf_slice(&p->saved));
 }
 
 void parallel_forget(parallel_t *p) {
     if (!p)
         return;
     rollout_load(p->rollout, buf_slice(&p->safe));
-    p->announced = 0;
+    buf_clear(&p->word);
 }
 
 /* ---- what comes ---- */
@@ -179,14 +225,15 @@ static void say_begin(const active_t *a) {
 int parallel_control(active_t *a, const record_t *r, error_t *e) {
     parallel_t *p = a->parallel;
     frame_control_t c;
-    int was = rollout_active(p->rollout), rc = read_control(r, &c, e);
+    int rc = read_control(r, &c, e);
     if (rc)
         return rc;
-    rollout_take(p->rollout, &c, task_plan(a->task)->version, task_rounds(a->task));
-    if (!was && rollout_active(p->rollout))
+    uint64_t was = rollout_serial(p->rollout);
+    rollout_take(p->rollout, &c, task_rounds(a->task));
+    if (rollout_serial(p->rollout) != was) {
         say_begin(a);
-    if (c.kind == FRAME_PROPOSAL)
         rc = FAILPOINT("proposal-read", e);
+    }
     frame_control_fini(&c);
     a->uncommitted = 1;
     return rc;
@@ -194,7 +241,7 @@ int parallel_control(active_t *a, const record_t *r, error_t *e) {
 
 int parallel_urgent(const active_t *a) {
     const parallel_t *p = a->parallel;
-    return p && (p->proposal.len > 0 || (a->polled && rollout_due(p->rollout) != ROLLOUT_NOTHING));
+    return p && a->task && (rollout_untold(p->rollout) || (a->polled && rollout_due(p->rollout) != ROLLOUT_NOTHING));
 }
 
 int parallel_switch(active_t *a, error_t *e) {
@@ -211,10 +258,8 @@ int parallel_switch(active_t *a, error_t *e) {
         return error_prefix(e, "the rules that the leader proposed do not load in this process");
     const frame_bound_t *bounds = rollout_bounds(p->rollout, &n);
     active_switch(a, script, plan, bounds, n);
-    rollout_done(p->rollout, plan->version, task_rounds(a->task));
+    rollout_switched(p->rollout);
     p->looked = 0;
-    if (rollout_active(p->rollout))
-        say_begin(a);
     return FAILPOINT("switched", e);
 }
 
@@ -227,9 +272,11 @@ static void propose(active_t *a) {
     p->serial = rulebox_serial(a->o.rules);
     p->looked = 1;
     rulebox_get(a->o.rules, &texts, &version);
-    buf_clear(&p->proposal);
-    if (!slice_eq(buf_slice(&version), slice_of(task_plan(a->task)->version)))
-        rollout_propose(p->rollout, buf_slice(&version), buf_slice(&texts), &p->proposal);
+    if (!slice_eq(buf_slice(&version), slice_of(task_plan(a->task)->version))) {
+        rollout_begin(p->rollout, buf_slice(&version), buf_slice(&texts), task_rounds(a->task));
+        a->uncommitted = 1;
+        say_begin(a);
+    }
     buf_fini(&texts);
     buf_fini(&version);
 }
@@ -246,16 +293,32 @@ static void purge(active_t *a) {
             purge_turn(p->purge, a->safe[i].offset, clock_mono(&clock_system));
 }
 
-void parallel_turn(active_t *a) {
+/* What was committed before the start, but perhaps not heard: transactions are heard as a whole. */
+static int say_again(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    uint32_t n;
+    p->again = 0;
+    if (is_exact(a))
+        return 0;
+    frame_bound_t *ends = ends_of(a, &n);
+    rollout_repeat(p->rollout, ends, n, &p->word);
+    mem_free(ends);
+    p->owed = rollout_untold(p->rollout);
+    return parallel_definite(a, e);
+}
+
+int parallel_turn(active_t *a, error_t *e) {
     parallel_t *p = a->parallel;
     if (!p)
-        return;
-    int settled = a->polled && !task_waits(a->task) && !rollout_active(p->rollout);
+        return 0;
+    int rc = p->again ? say_again(a, e) : 0;
+    int settled = a->polled && !task_waits(a->task) && !rollout_active(p->rollout) && !rollout_untold(p->rollout);
     int seen = p->looked && p->serial == rulebox_serial(a->o.rules);
-    if (leads(a) && settled && !seen && p->proposal.len == 0)
+    if (leads(a) && settled && !seen)
         propose(a);
-    source_kafka_hold(a->source, task_waits(a->task) || rollout_active(p->rollout));
+    source_kafka_hold(a->source, task_waits(a->task) || rollout_active(p->rollout) || rollout_untold(p->rollout));
     purge(a);
+    return rc;
 }
 
 /* ---- beginning ---- */
@@ -293,7 +356,7 @@ static int lead(active_t *a, store_t *store, const changelog_found_t *found, err
         store_free(store);
         return rc;
     }
-    rollout_propose(a->parallel->rollout, slice_of(plan->version), a->o.texts, &a->parallel->proposal);
+    rollout_found(a->parallel->rollout, slice_of(plan->version), a->o.texts);
     return active_make_task(a, script, plan, store, found, e);
 }
 
@@ -311,27 +374,43 @@ int parallel_begin(active_t *a, store_t *store, changelog_found_t *found, const 
     int rc = found->meta.present ? go_on(a, store, found, e) : lead(a, store, found, e);
     if (rc == 0 && rollout_active(p->rollout))
         say_begin(a);
+    p->again = 1;
+    note_rollout(p);
     return rc ? rc : source_kafka_assign(a->source, at, n, e);
 }
 
-/* By the order of what each task sends, a proposal is the first that one without state hears. */
+/* Frames are there, but no rules. With transactions a proposal is the first that a task without state hears; without them
+ * what others send may come before it, and is read when the rules are there. */
+static int read_on(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    mono_t now = clock_mono(&clock_system);
+    if (p->others_at.ns == 0)
+        p->others_at = now;
+    if (!is_exact(a) && mono_diff_ms(now, p->others_at) < RULES_MS)
+        return 0;
+    return error_set(e, ERR_INVALID,
+                     "task %d has no state, but others have been at work: its partition of the changelog was emptied",
+                     a->o.task);
+}
+
 static int take_first(active_t *a, const record_t *r, error_t *e) {
     parallel_t *p = a->parallel;
     changelog_found_t none = {0};
-    frame_control_t c;
+    frame_control_t c = {0};
     script_t *script;
     plan_t *plan;
-    int rc = read_control(r, &c, e);
-    if (rc == 0 && c.kind != FRAME_PROPOSAL)
-        rc = error_set(e, ERR_INVALID,
-                       "task %d has no state, but others have been at work: its partition of the changelog was emptied",
-                       a->o.task);
-    if (rc == 0 && (rc = active_load(a, c.texts, &script, &plan, e)))
+    int rc = frame_kind(r->value) == FRAME_DATA ? 0 : read_control(r, &c, e);
+    if (rc || c.kind != FRAME_PROPOSAL) {
+        frame_control_fini(&c);
+        return rc ? rc : read_on(a, e);
+    }
+    rollout_join(p->rollout, &c);
+    if ((rc = active_load(a, c.texts, &script, &plan, e)))
         rc = error_prefix(e, "the rules that the leader proposed do not load in this process");
     frame_control_fini(&c);
     if (rc)
         return rc;
-    p->at[p->n_at - 1].offset = r->offset + 1;
+    note_rollout(p);
     rc = active_make_task(a, script, plan, p->store, &none, e);
     p->store = NULL;
     return rc;

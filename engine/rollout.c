@@ -9,25 +9,23 @@ typedef struct bound {
     etime_t end;
 } bound_t;
 
-typedef struct proposal {
-    buf_t version, texts;
-} proposal_t;
-
+/* Words are numbered: 1 to rounds are "drained", then come the ends, then "switched". */
 struct rollout {
     uint32_t number, parallelism;
-    int active;
-    buf_t version, texts;  /* of the set that all switch to */
-    uint32_t rounds, said; /* said: rounds + 1: the ends, too */
-    uint32_t *heard;       /* per task: the last round it said, rounds + 1: its ends */
-    bound_t *bounds;       /* the greatest of any task, by rule */
-    frame_bound_t *view;   /* the same as others read it */
+    uint64_t serial; /* of the last proposal taken up; 0: none */
+    int active, untold, switched;
+    buf_t version, texts; /* of the set that all switch to; where it is told, and nothing goes round: empty */
+    uint32_t rounds, said;
+    uint32_t *heard;     /* per task: the last word it said */
+    bound_t *bounds;     /* the greatest of any task, by rule */
+    frame_bound_t *view; /* the same as others read it */
     uint32_t n_bounds;
     size_t cap_bounds;
-    /* Proposals that came meanwhile. All of them, in the order of the leader's: when a task is done with one is its own
-     * affair, and if the last were to replace the others, it would depend on that which of them a task takes part in. */
-    proposal_t *queue;
-    uint32_t n_queue;
-    size_t cap_queue;
+    /* The proposal after this one, as far as it is known. There is no other: before the leader proposes again it has to
+     * hear of all that they switched. For the same reason the others say nothing but "drained" of it yet. */
+    int has_next;
+    buf_t next_version, next_texts;
+    uint32_t *next_heard;
 };
 
 rollout_t *rollout_new(uint32_t number, uint32_t parallelism) {
@@ -35,6 +33,7 @@ rollout_t *rollout_new(uint32_t number, uint32_t parallelism) {
     r->number = number;
     r->parallelism = parallelism;
     r->heard = mem_zalloc(parallelism * sizeof *r->heard);
+    r->next_heard = mem_zalloc(parallelism * sizeof *r->next_heard);
     return r;
 }
 
@@ -44,29 +43,18 @@ static void clear_bounds(rollout_t *r) {
     r->n_bounds = 0;
 }
 
-static void drop_first(rollout_t *r) {
-    buf_fini(&r->queue[0].version);
-    buf_fini(&r->queue[0].texts);
-    r->n_queue--;
-    memmove(r->queue, r->queue + 1, r->n_queue * sizeof *r->queue);
-}
-
-static void clear_queue(rollout_t *r) {
-    while (r->n_queue)
-        drop_first(r);
-}
-
 void rollout_free(rollout_t *r) {
     if (!r)
         return;
     clear_bounds(r);
-    clear_queue(r);
-    mem_free(r->queue);
     mem_free(r->bounds);
     mem_free(r->view);
     mem_free(r->heard);
+    mem_free(r->next_heard);
     buf_fini(&r->version);
     buf_fini(&r->texts);
+    buf_fini(&r->next_version);
+    buf_fini(&r->next_texts);
     mem_free(r);
 }
 
@@ -75,25 +63,44 @@ static void put(buf_t *b, slice_t s) {
     buf_add_slice(b, s);
 }
 
-/* ---- frames ---- */
+static uint32_t word_of_ends(const rollout_t *r) { return r->rounds + 1; }
+static uint32_t last_word(const rollout_t *r) { return r->rounds + 2; }
 
-static void begin(rollout_t *r, slice_t version, slice_t texts, uint32_t rounds) {
+/* ---- what comes ---- */
+
+static void clear_next(rollout_t *r) {
+    r->has_next = 0;
+    buf_clear(&r->next_version);
+    buf_clear(&r->next_texts);
+    memset(r->next_heard, 0, r->parallelism * sizeof *r->next_heard);
+}
+
+static void take_up(rollout_t *r, slice_t version, slice_t texts, uint32_t rounds) {
     put(&r->version, version);
     put(&r->texts, texts);
+    r->serial++;
     r->active = 1;
+    r->switched = 0;
     r->rounds = rounds;
     r->said = 0;
-    memset(r->heard, 0, r->parallelism * sizeof *r->heard);
+    memcpy(r->heard, r->next_heard, r->parallelism * sizeof *r->heard);
     clear_bounds(r);
 }
 
-static void enqueue(rollout_t *r, slice_t version, slice_t texts) {
-    mem_grow(&r->queue, &r->cap_queue, r->n_queue + 1, sizeof *r->queue);
-    proposal_t *p = &r->queue[r->n_queue++];
-    *p = (proposal_t){0};
-    buf_add_slice(&p->version, version);
-    buf_add_slice(&p->texts, texts);
+void rollout_begin(rollout_t *r, slice_t version, slice_t texts, uint32_t rounds) {
+    take_up(r, version, texts, rounds);
+    clear_next(r);
+    r->untold = 1;
 }
+
+void rollout_found(rollout_t *r, slice_t version, slice_t texts) {
+    put(&r->version, version);
+    put(&r->texts, texts);
+    r->serial = 1;
+    r->untold = 1;
+}
+
+void rollout_join(rollout_t *r, const frame_control_t *c) { r->serial = c->serial; }
 
 static void raise_bound(rollout_t *r, slice_t rule, etime_t end) {
     uint32_t i = 0;
@@ -108,48 +115,111 @@ static void raise_bound(rollout_t *r, slice_t rule, etime_t end) {
         r->bounds[i].end = end;
 }
 
-void rollout_take(rollout_t *r, const frame_control_t *c, const char *running, uint32_t rounds) {
-    if (c->from >= r->parallelism)
+static int heard_all(const rollout_t *r, uint32_t word) {
+    for (uint32_t i = 0; i < r->parallelism; i++)
+        if (r->heard[i] < word)
+            return 0;
+    return 1;
+}
+
+static void raise_word(uint32_t *word, uint32_t to) {
+    if (*word < to)
+        *word = to;
+}
+
+static void take_next(rollout_t *r, const frame_control_t *c) {
+    if (c->kind == FRAME_DRAINED)
+        raise_word(&r->next_heard[c->from], c->round);
+    if (c->kind != FRAME_PROPOSAL)
         return;
-    if (c->kind == FRAME_PROPOSAL && r->active) {
-        enqueue(r, c->version, c->texts);
-    } else if (c->kind == FRAME_PROPOSAL && !slice_eq(c->version, slice_of(running))) {
-        begin(r, c->version, c->texts, rounds);
-    }
-    if (c->kind == FRAME_PROPOSAL || !r->active || !slice_eq(c->version, buf_slice(&r->version)))
-        return;
-    uint32_t round = c->kind == FRAME_END ? r->rounds + 1 : c->round;
-    if (r->heard[c->from] < round)
-        r->heard[c->from] = round;
+    r->has_next = 1;
+    put(&r->next_version, c->version);
+    put(&r->next_texts, c->texts);
+}
+
+static void take_word(rollout_t *r, const frame_control_t *c) {
+    uint32_t word = c->kind == FRAME_SWITCHED ? last_word(r) : c->kind == FRAME_END ? word_of_ends(r) : c->round;
+    raise_word(&r->heard[c->from], word);
     for (uint32_t i = 0; i < c->n_bounds; i++)
         raise_bound(r, c->bounds[i].rule, c->bounds[i].end);
 }
 
-int rollout_active(const rollout_t *r) { return r->active; }
-
-rollout_due_t rollout_due(const rollout_t *r) {
-    if (!r->active)
-        return ROLLOUT_NOTHING;
-    for (uint32_t i = 0; i < r->parallelism; i++)
-        if (r->heard[i] < r->said)
-            return ROLLOUT_NOTHING;
-    return r->said > r->rounds ? ROLLOUT_SWITCH : ROLLOUT_SAY;
+static void end(rollout_t *r) {
+    r->active = 0;
+    clear_bounds(r);
+    buf_clear(&r->version);
+    buf_clear(&r->texts);
 }
 
-int rollout_said_all(const rollout_t *r) { return r->active && r->said > r->rounds; }
+void rollout_take(rollout_t *r, const frame_control_t *c, uint32_t rounds) {
+    if (c->from >= r->parallelism)
+        return;
+    if (c->serial == r->serial + 1)
+        take_next(r, c);
+    else if (c->serial == r->serial && r->active && c->kind != FRAME_PROPOSAL)
+        take_word(r, c);
+    if (r->active && r->said == last_word(r) && heard_all(r, last_word(r)))
+        end(r);
+    if (!r->active && r->has_next) {
+        take_up(r, buf_slice(&r->next_version), buf_slice(&r->next_texts), rounds);
+        clear_next(r);
+    }
+}
+
+int rollout_active(const rollout_t *r) { return r->active; }
+uint64_t rollout_serial(const rollout_t *r) { return r->serial; }
+
+rollout_due_t rollout_due(const rollout_t *r) {
+    if (!r->active || r->said == last_word(r) || !heard_all(r, r->said))
+        return ROLLOUT_NOTHING;
+    return r->said == word_of_ends(r) && !r->switched ? ROLLOUT_SWITCH : ROLLOUT_SAY;
+}
+
+int rollout_said_ends(const rollout_t *r) { return r->active && r->said >= word_of_ends(r); }
 
 int rollout_says_ends(const rollout_t *r) { return r->said == r->rounds; }
 
-void rollout_say(rollout_t *r, const frame_bound_t *ends, uint32_t n, buf_t *out) {
-    frame_control_t c = {.kind = rollout_says_ends(r) ? FRAME_END : FRAME_DRAINED,
+/* ---- what is said ---- */
+
+int rollout_untold(const rollout_t *r) { return r->untold; }
+
+void rollout_proposal(const rollout_t *r, buf_t *out) {
+    frame_control_t c = {.kind = FRAME_PROPOSAL,
                          .from = r->number,
                          .parallelism = r->parallelism,
                          .version = buf_slice(&r->version),
-                         .round = r->said + 1,
-                         .bounds = (frame_bound_t *)(uintptr_t)ends,
-                         .n_bounds = rollout_says_ends(r) ? n : 0};
+                         .serial = r->serial,
+                         .texts = buf_slice(&r->texts)};
     frame_control_write(out, &c);
+}
+
+void rollout_told(rollout_t *r) {
+    r->untold = 0;
+    if (!r->active)
+        end(r);
+}
+
+int rollout_repeat(const rollout_t *r, const frame_bound_t *ends, uint32_t n, buf_t *out) {
+    if (!r->active || r->said == 0)
+        return 0;
+    int is_end = r->said == word_of_ends(r);
+    frame_control_t c = {.kind = is_end                    ? FRAME_END
+                                 : r->said == last_word(r) ? FRAME_SWITCHED
+                                                           : FRAME_DRAINED,
+                         .from = r->number,
+                         .parallelism = r->parallelism,
+                         .version = buf_slice(&r->version),
+                         .serial = r->serial,
+                         .round = r->said,
+                         .bounds = (frame_bound_t *)(uintptr_t)ends,
+                         .n_bounds = is_end ? n : 0};
+    frame_control_write(out, &c);
+    return 1;
+}
+
+void rollout_say(rollout_t *r, const frame_bound_t *ends, uint32_t n, buf_t *out) {
     r->said++;
+    rollout_repeat(r, ends, n, out);
 }
 
 slice_t rollout_texts(const rollout_t *r) { return buf_slice(&r->texts); }
@@ -164,72 +234,65 @@ const frame_bound_t *rollout_bounds(const rollout_t *r, uint32_t *n) {
     return r->view;
 }
 
-void rollout_done(rollout_t *r, const char *running, uint32_t rounds) {
-    r->active = 0;
-    clear_bounds(r);
-    while (r->n_queue && !r->active) {
-        const proposal_t *next = &r->queue[0];
-        if (!slice_eq(buf_slice(&next->version), slice_of(running)))
-            begin(r, buf_slice(&next->version), buf_slice(&next->texts), rounds);
-        drop_first(r);
-    }
-}
-
-void rollout_propose(const rollout_t *r, slice_t version, slice_t texts, buf_t *out) {
-    frame_control_t c = {
-        .kind = FRAME_PROPOSAL, .from = r->number, .parallelism = r->parallelism, .version = version, .texts = texts};
-    frame_control_write(out, &c);
-}
+void rollout_switched(rollout_t *r) { r->switched = 1; }
 
 /* ---- what a start again needs ---- */
 
+static void save_words(const rollout_t *r, const uint32_t *words, buf_t *b) {
+    for (uint32_t i = 0; i < r->parallelism; i++)
+        buf_add_varint(b, words[i]);
+}
+
+static void load_words(const rollout_t *r, uint32_t *words, reader_t *in) {
+    for (uint32_t i = 0; i < r->parallelism; i++)
+        words[i] = (uint32_t)read_varint(in);
+}
+
 void rollout_save(const rollout_t *r, buf_t *b) {
-    if (!r->active)
-        return;
+    buf_add_varint(b, r->parallelism);
+    buf_add_varint(b, r->serial);
+    buf_add_char(b, (char)(r->active | r->untold << 1 | r->switched << 2 | r->has_next << 3));
     buf_add_bytes(b, r->version.s, r->version.len);
     buf_add_bytes(b, r->texts.s, r->texts.len);
     buf_add_varint(b, r->rounds);
     buf_add_varint(b, r->said);
-    buf_add_varint(b, r->parallelism);
-    for (uint32_t i = 0; i < r->parallelism; i++)
-        buf_add_varint(b, r->heard[i]);
+    save_words(r, r->heard, b);
     buf_add_varint(b, r->n_bounds);
     for (uint32_t i = 0; i < r->n_bounds; i++) {
         buf_add_bytes(b, r->bounds[i].rule.s, r->bounds[i].rule.len);
         buf_add_u64(b, (uint64_t)r->bounds[i].end);
     }
-    buf_add_varint(b, r->n_queue);
-    for (uint32_t i = 0; i < r->n_queue; i++) {
-        buf_add_bytes(b, r->queue[i].version.s, r->queue[i].version.len);
-        buf_add_bytes(b, r->queue[i].texts.s, r->queue[i].texts.len);
-    }
+    buf_add_bytes(b, r->next_version.s, r->next_version.len);
+    buf_add_bytes(b, r->next_texts.s, r->next_texts.len);
+    save_words(r, r->next_heard, b);
 }
 
 int rollout_load(rollout_t *r, slice_t bytes) {
     reader_t in = reader_of(bytes.s, bytes.len);
-    r->active = 0;
     clear_bounds(r);
-    clear_queue(r);
-    if (bytes.len == 0)
-        return 0;
-    slice_t version = read_bytes(&in), texts = read_bytes(&in);
-    uint64_t rounds = read_varint(&in), said = read_varint(&in), n = read_varint(&in);
-    if (in.bad || n != r->parallelism || said > rounds + 1 || rounds > UINT32_MAX)
+    if (read_varint(&in) != r->parallelism)
         return ERR_INVALID;
-    begin(r, version, texts, (uint32_t)rounds);
+    r->serial = read_varint(&in);
+    uint8_t flags = read_u8(&in);
+    r->active = flags & 1;
+    r->untold = flags >> 1 & 1;
+    r->switched = flags >> 2 & 1;
+    r->has_next = flags >> 3 & 1;
+    put(&r->version, read_bytes(&in));
+    put(&r->texts, read_bytes(&in));
+    uint64_t rounds = read_varint(&in), said = read_varint(&in);
+    load_words(r, r->heard, &in);
+    if (in.bad || rounds > UINT32_MAX - 2 || said > rounds + 2 || flags > 15)
+        return ERR_INVALID;
+    r->rounds = (uint32_t)rounds;
     r->said = (uint32_t)said;
-    for (uint32_t i = 0; i < r->parallelism; i++)
-        r->heard[i] = (uint32_t)read_varint(&in);
-    n = read_varint(&in);
+    uint64_t n = read_varint(&in);
     for (uint64_t i = 0; i < n && !in.bad; i++) {
         slice_t rule = read_bytes(&in);
         raise_bound(r, rule, (etime_t)read_u64(&in));
     }
-    n = read_varint(&in);
-    for (uint64_t i = 0; i < n && !in.bad; i++) {
-        slice_t next = read_bytes(&in), its_texts = read_bytes(&in);
-        if (!in.bad)
-            enqueue(r, next, its_texts);
-    }
+    put(&r->next_version, read_bytes(&in));
+    put(&r->next_texts, read_bytes(&in));
+    load_words(r, r->next_heard, &in);
     return in.bad || in.pos != in.len ? ERR_INVALID : 0;
 }

@@ -4,7 +4,7 @@ local lib = engine.use("frame", "error")
 
 local function control(c)
     local out = ffi.new "frame_control_t"
-    out.kind, out.from, out.parallelism, out.round = c.kind, c.from, c.parallelism, c.round or 0
+    out.kind, out.from, out.parallelism, out.serial, out.round = c.kind, c.from, c.parallelism, c.serial or 0, c.round or 0
     out.version, out.texts = engine.slice(c.version), engine.slice(c.texts)
     local bounds = ffi.new("frame_bound_t[?]", #(c.bounds or {}) + 1)
     for i, b in ipairs(c.bounds or {}) do bounds[i - 1].rule, bounds[i - 1]["end"] = engine.slice(b[1]), b[2] end
@@ -19,7 +19,7 @@ local function read(bytes)
     local copy = engine.exact(bytes)
     local rc = lib.frame_control_read(ffi.new("slice_t", { copy, #bytes }), out)
     if rc ~= 0 then return nil, rc end
-    local c = { kind = tonumber(out.kind), from = out.from, parallelism = out.parallelism, round = out.round,
+    local c = { kind = tonumber(out.kind), from = out.from, parallelism = out.parallelism, serial = tonumber(out.serial), round = out.round,
                 version = engine.text(out.version) or "", texts = engine.text(out.texts) or "", bounds = {} }
     for i = 0, out.n_bounds - 1 do c.bounds[i + 1] = { engine.text(out.bounds[i].rule), tonumber(out.bounds[i]["end"]) } end
     lib.frame_control_fini(out)
@@ -27,9 +27,10 @@ local function read(bytes)
 end
 
 local CONTROLS = {
-    { kind = lib.FRAME_PROPOSAL, from = 0, parallelism = 4, round = 0, version = "abc", texts = ("t"):rep(100000), bounds = {} },
-    { kind = lib.FRAME_DRAINED, from = 3, parallelism = 4, round = 2, version = "abc", texts = "", bounds = {} },
-    { kind = lib.FRAME_END, from = 300, parallelism = 1000, round = 0, version = "abc", texts = "",
+    { kind = lib.FRAME_PROPOSAL, from = 0, parallelism = 4, serial = 1, round = 0, version = "abc", texts = ("t"):rep(100000), bounds = {} },
+    { kind = lib.FRAME_DRAINED, from = 3, parallelism = 4, serial = 2 ^ 40, round = 2, version = "abc", texts = "", bounds = {} },
+    { kind = lib.FRAME_SWITCHED, from = 1, parallelism = 2, serial = 3, round = 4, version = "", texts = "", bounds = {} },
+    { kind = lib.FRAME_END, from = 300, parallelism = 1000, serial = 3, round = 0, version = "abc", texts = "",
       bounds = { { "topping_rush", 5000 }, { "before 1970", -1 } } },
 }
 
@@ -43,7 +44,7 @@ describe("frame", function()
     end)
 
     it("refuses one that is torn at any place", function()
-        local bytes = control(CONTROLS[3])
+        local bytes = control(CONTROLS[#CONTROLS])
         for n = 0, #bytes - 1 do
             assert.is_nil((read(bytes:sub(1, n))))
             assert.is_true(lib.frame_kind(ffi.new("slice_t", { bytes, n })) < 0)
@@ -51,7 +52,7 @@ describe("frame", function()
     end)
 
     it("refuses one of which any bit was changed", function()
-        local bytes = control(CONTROLS[3])
+        local bytes = control(CONTROLS[#CONTROLS])
         for i = 1, #bytes do
             for bit_of = 0, 7 do
                 local changed = bytes:sub(1, i - 1) .. string.char(bit.bxor(bytes:byte(i), bit.lshift(1, bit_of))) .. bytes:sub(i + 1)
