@@ -201,6 +201,15 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         process.sleep(long and 5 or 1)
         engines[3] = run:start()
         run:write(share)
+        settled(run, engines)
+        for _, engine in ipairs(engines) do faults.stop(engine) end
+        local twin = run:twin()   -- alone and undisturbed, over the same input
+        local alone = { twin:start() }
+        settled(twin, alone)
+        faults.stop(alone[1])
+        faults.same_state(run, twin)
+        twin:close()
+        for i = 1, 3 do engines[i] = run:start() end
         run:write()
         settled(run, engines)
         assert(process.eventually(30, function()   -- what was read is deleted
@@ -211,6 +220,36 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
             return true
         end, 0.5), "the repartition topic is not purged\n" .. engines[1].err:sub(-3000))
         finish(run, engines)
+        run:close()
+    end)
+
+    it("stays as large as it is while tasks go to another process and come back", function()
+        local run, times = new("flat", long and 20000 or 3000), long and 20 or 4
+        local engine, seen = run:start(), {}
+        active(engine)
+        for i = 1, times do
+            run:write(math.floor(#run.list / (times + 1)))
+            local other = run:start()
+            active(other)
+            process.sleep(0.5)
+            other:signal "KILL"
+            other:wait(5)
+            assert(process.eventually(30, function()
+                return said(engine, "it has tasks 0, 1, 2, 3") >= i + 1
+            end), engine.err:sub(-3000))
+            faults.caught_up(run, { engine }, 60)
+            seen[i] = { rss = 0, fds = 0 }
+            for _ = 1, 10 do   -- clients for questions come and go
+                local now = engine:usage()
+                seen[i] = { rss = math.max(seen[i].rss, now.rss), fds = math.max(seen[i].fds, now.fds) }
+                process.sleep(0.05)
+            end
+        end
+        local first, last = seen[2], seen[times]
+        io.stderr:write(("%d moves of tasks: %.1f -> %.1f MB, %d -> %d descriptors\n"):format(times, first.rss / 1e6, last.rss / 1e6, first.fds, last.fds))
+        assert.is_true(last.fds <= first.fds + 8, ("%d -> %d descriptors"):format(first.fds, last.fds))
+        assert.is_true(last.rss < first.rss * 1.25 + 8e6, ("%d -> %d bytes"):format(first.rss, last.rss))
+        finish(run, { engine })
         run:close()
     end)
 

@@ -123,7 +123,8 @@ end
 
 -- Another group that reads the same input into topics of its own, undisturbed.
 function Run:twin()
-    local o = { name = "twin", broker = self.broker, bootstrap = self.options.bootstrap, partitions = self.partitions }
+    local o = { name = "twin", broker = self.broker, bootstrap = self.options.bootstrap, partitions = self.partitions,
+        settings = self.options.settings }
     return deploy(o, self.topic)
 end
 
