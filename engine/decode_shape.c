@@ -110,7 +110,7 @@ shape_node_t *shape_want_path(shape_node_t *root, const char *path) {
 /* After the element's. */
 static void settle_symbols(shape_node_t *node) {
     node->lists_symbols = node->list >= 0 && node->column < 0 && node->interns;
-    node->holds_symbols = node->enters_arrays && node->element->lists_symbols;
+    node->holds_symbols = node->enters_arrays && node->element && node->element->lists_symbols;
 }
 
 void shape_settle(shape_node_t *node) {

@@ -56,10 +56,10 @@ static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_
     display_t *d = (display_t *)o;
     const plan_t *plan = task_plan(t);
     line_t *l = NULL;
-    int32_t rule = -2;
+    int32_t rule = -1;
     for (size_t i = 0; i < out->n; i++) {
         const out_record_t *r = &out->at[i];
-        if (r->rule != rule)
+        if (!l || r->rule != rule)
             l = line_of(d, r->rule < 0 ? "dead letters" : plan->rules[r->rule].name);
         rule = r->rule;
         l->count++;

@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "mem.h"
@@ -70,6 +71,7 @@ static int load_both(const char *path, const char *text, const char *rules, int 
         load_fini(out);
         return rc;
     }
+    assert(out->config);
     out->rules = mem_strdup(rules ? rules : out->config->rules);
     rc = load_rules(out->config, out->rules, log, &out->script, &out->plan, faults);
     if (rc)

@@ -333,8 +333,8 @@ static const buf_t *texts_of(const changelog_found_t *found) {
 /* With the rules that the state was made with, whatever the files here say. */
 static int go_on(active_t *a, store_t *store, const changelog_found_t *found, error_t *e) {
     const buf_t *texts = texts_of(found);
-    script_t *script;
-    plan_t *plan;
+    script_t *script = NULL;
+    plan_t *plan = NULL;
     int rc = texts ? active_load(a, buf_slice(texts), &script, &plan, e)
                    : error_set(e, ERR_INVALID, "the changelog does not hold the text of rule set %.*s",
                                (int)found->meta.version.len, found->meta.version.s);

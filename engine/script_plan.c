@@ -33,11 +33,11 @@ static void reading_fini(reading_t *r) {
     script_texts_free(&r->texts);
 }
 
-static void add_text(reading_t *r, const char *name, char *text, size_t len, const char *error) {
+static void add_text(reading_t *r, rule_text_t text, const char *error) {
     mem_grow(&r->texts.at, &r->cap, r->texts.n + 1, sizeof *r->texts.at);
     mem_grow(&r->errors, &r->cap_errors, r->texts.n + 1, sizeof *r->errors);
     r->errors[r->texts.n] = error ? mem_strdup(error) : NULL;
-    r->texts.at[r->texts.n++] = (rule_text_t){mem_strdup(name), text, len};
+    r->texts.at[r->texts.n++] = text;
 }
 
 /* NULL with errno set; EFBIG where it is larger than a rule file may be. */
@@ -78,7 +78,7 @@ static void read_file(reading_t *r, const char *path, const char *name) {
     char error[128] = "";
     if (!text && strerror_r(errno, error, sizeof error) != error)
         snprintf(error, sizeof error, "%s", strerror(errno));
-    add_text(r, name, text, len, text ? NULL : error);
+    add_text(r, (rule_text_t){mem_strdup(name), text, len}, text ? NULL : error);
 }
 
 static int is_lua(const char *name) {
@@ -298,10 +298,10 @@ static int compare_texts(const void *a, const void *b) {
 
 /* Errors stay beside their texts. */
 static void sort_reading(reading_t *r) {
-    const rule_text_t **order = mem_alloc((r->texts.n + 1) * sizeof *order);
+    const rule_text_t **order = mem_alloc((r->texts.n + 1) * sizeof(rule_text_t *));
     for (size_t i = 0; i < r->texts.n; i++)
         order[i] = &r->texts.at[i];
-    qsort(order, r->texts.n, sizeof *order, compare_texts);
+    qsort(order, r->texts.n, sizeof(rule_text_t *), compare_texts);
     rule_text_t *texts = mem_alloc((r->texts.n + 1) * sizeof *texts);
     char **errors = mem_alloc((r->texts.n + 1) * sizeof *errors);
     for (size_t i = 0; i < r->texts.n; i++) {
@@ -413,7 +413,8 @@ static void reference_body(lua_State *L, void *arg) {
     const char *text = lua_tolstring(L, -1, &len);
     q->found = text != NULL;
     script_host_begin();
-    buf_add(q->out, text, len);
+    if (text)
+        buf_add(q->out, text, len);
     script_host_end();
 }
 

@@ -88,7 +88,9 @@ static void take_partition(shot_t *s, const char *topic, const watermark_t *w, u
 }
 
 static void take_levels(shot_t *s, const valve_t *v, const watermark_t *own, snapshot_source_t *out) {
-    out->n_levels = v ? v->n : 0;
+    if (!v)
+        return;
+    out->n_levels = v->n;
     out->levels = arena_array(&s->arena, snapshot_level_t, out->n_levels);
     for (uint32_t i = 0; i < out->n_levels; i++)
         out->levels[i] = (snapshot_level_t){

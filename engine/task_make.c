@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "mem.h"
@@ -362,9 +363,14 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
     pipeline_t *p = &t->pipelines[v->new_index], *old = v->old_index >= 0 ? &olds[v->old_index] : NULL;
     const rule_t *rule = &task_rules(t)->rules[v->new_index];
     uint32_t i = (uint32_t)v->new_index;
+    if (v->kind == VERDICT_ADDED || v->kind == VERDICT_REMOVED) {
+        pipeline_make(t, i, ETIME_MIN);
+        return;
+    }
+    assert(old);
     switch (v->kind) {
     case VERDICT_ADDED:
-    case VERDICT_REMOVED: pipeline_make(t, i, ETIME_MIN); return;
+    case VERDICT_REMOVED: return;
     case VERDICT_RESET:
         drop_rule(t, old, "was reset");
         pipeline_make(t, i, ETIME_MIN);
