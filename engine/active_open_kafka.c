@@ -1,4 +1,5 @@
 #include "active_parts.h"
+#include "headers_kafka.h"
 #include "mem.h"
 #include "repartition_kafka.h"
 #include "resume.h"
@@ -163,6 +164,7 @@ int active_make_task(active_t *a, script_t *script, plan_t *plan, store_t *store
                               .log = a->o.log,
                               .limits = load_limits(a->o.config),
                               .store = store,
+                              .own_headers = headers_kafka_list,
                               .number = a->o.task,
                               .parallelism = active_is_parallel(a) ? (int32_t)a->o.config->parallelism : 0};
     a->task = task_new(&options, script, plan);

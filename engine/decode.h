@@ -41,6 +41,8 @@ typedef struct record { /* borrowed from the source until it is told to release 
     int64_t timestamp;  /* the broker's, epoch ms; -1: none */
     slice_t key, value; /* s == NULL: none */
     slice_t headers;    /* JSON object text {"name":"value",...}; s == NULL: none or not asked for */
+    const void
+        *own; /* what the source knows it by, to ask for headers that were not asked for; NULL: `headers` is all */
     uint32_t tick;
 } record_t;
 

@@ -4,6 +4,7 @@
  * needs them longer copies them. One thread. */
 #ifndef ANANAS_SINK_H
 #define ANANAS_SINK_H
+#include "arena.h"
 #include "buf.h"
 #include "clock.h"
 #include "error.h"
@@ -20,6 +21,7 @@ typedef struct out_record {
     slice_t key, value; /* s == NULL: none; a tombstone has no value */
     const header_t *headers;
     uint32_t n_headers;
+    uint32_t n_own; /* of them, the first: those that a dead letter came with */
     uint32_t tick;
     int32_t rule; /* index in the plan; -1: a dead letter */
     out_kind_t kind;
@@ -44,6 +46,9 @@ static inline void sink_close(sink_t *s) {
     if (s)
         s->close(s);
 }
+
+/* The headers of an input record from the JSON object that rules see (record_t.headers), with room for `more` behind them. */
+uint32_t headers_list(slice_t object, arena_t *a, uint32_t more, header_t **out);
 
 /* In order of emission: by tick, then rule, then as they were added (within a tick and rule). */
 void outbox_sort(outbox_t *o, uint32_t n_ticks);

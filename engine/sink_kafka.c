@@ -96,13 +96,20 @@ static rd_kafka_topic_t *topic_of(sink_kafka_t *s, slice_t name, error_t *e) {
     return t;
 }
 
-static rd_kafka_headers_t *headers_new(const out_record_t *r, int cut) {
+static rd_kafka_headers_t *headers_new(const out_record_t *r, uint32_t first, int cut) {
     rd_kafka_headers_t *h = rd_kafka_headers_new(r->n_headers + 1);
-    for (uint32_t i = 0; i < r->n_headers; i++)
+    for (uint32_t i = first; i < r->n_headers; i++)
         rd_kafka_header_add(h, r->headers[i].name, -1, r->headers[i].value.s, (ssize_t)r->headers[i].value.len);
     if (cut)
         rd_kafka_header_add(h, "ananas-cut", -1, "true", 4);
     return h;
+}
+
+static int64_t own_headers_bytes(const out_record_t *r) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < r->n_own; i++)
+        n += strlen(r->headers[i].name) + r->headers[i].value.len + 10; /* two lengths */
+    return (int64_t)n;
 }
 
 /* Produces until the queue has room. Takes the headers. */
@@ -167,7 +174,8 @@ static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
     if (!t)
         return ERR_KAFKA;
     slice_t key = r->key, value = r->value;
-    int cut = (int64_t)(key.len + value.len + SINK_ENVELOPE_BYTES) > s->max_bytes;
+    int64_t own = own_headers_bytes(r);
+    int cut = (int64_t)(key.len + value.len + SINK_ENVELOPE_BYTES) + own > s->max_bytes;
     if (cut && r->kind != OUT_DEAD_LETTER) {
         if (s->dropped++ == 0)
             log_say(s->ctx->log, LOG_ERROR, "kafka",
@@ -179,9 +187,11 @@ static int write_one(sink_kafka_t *s, const out_record_t *r, error_t *e) {
     }
     if (cut && (int64_t)key.len + SINK_ENVELOPE_BYTES > s->max_bytes / 2)
         key.len = (size_t)(s->max_bytes / 4);
-    if (cut)
-        value.len = (size_t)(s->max_bytes - SINK_ENVELOPE_BYTES) - key.len;
-    return produce(&s->lots[s->lot], t, RD_KAFKA_PARTITION_UA, key, value, r->time, headers_new(r, cut), e);
+    uint32_t first = cut && own > s->max_bytes / 4 ? r->n_own : 0;
+    int64_t room = s->max_bytes - SINK_ENVELOPE_BYTES - (first ? 0 : own) - (int64_t)key.len;
+    if (cut && (int64_t)value.len > room)
+        value.len = (size_t)room;
+    return produce(&s->lots[s->lot], t, RD_KAFKA_PARTITION_UA, key, value, r->time, headers_new(r, first, cut), e);
 }
 
 static int kafka_write(sink_t *base, const out_record_t *records, size_t n, error_t *e) {

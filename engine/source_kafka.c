@@ -99,7 +99,8 @@ static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *
                                .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
                                .key = {m->key, m->key ? m->key_len : 0},
                                .value = {m->payload, m->payload ? m->len : 0},
-                               .headers = s->wants_headers ? headers_kafka_json(m, &s->arena) : (slice_t){NULL, 0}}};
+                               .headers = s->wants_headers ? headers_kafka_json(m, &s->arena) : (slice_t){NULL, 0},
+                               .own = m}};
     return 1;
 }
 

@@ -54,8 +54,11 @@ static void count_records(task_t *t) {
 }
 
 static void dead_letter(task_t *t, const record_t *r, const char *reason) {
-    header_t *h = arena_array(&t->arena, header_t, 4);
+    header_t *list, *h;
+    uint32_t n =
+        r->own ? t->options.own_headers(r->own, &t->arena, 4, &list) : headers_list(r->headers, &t->arena, 4, &list);
     char text[64];
+    h = list + n; /* behind those that it came with */
     h[0] = (header_t){"ananas-reason", slice_of(reason)};
     h[1] = (header_t){"ananas-topic", slice_of(t->topics[r->topic])};
     int len = snprintf(text, sizeof text, "%d", r->partition);
@@ -68,8 +71,9 @@ static void dead_letter(task_t *t, const record_t *r, const char *reason) {
     t->outbox.at[t->outbox.n++] = (out_record_t){.topic = arena_dup(&t->arena, buf_cstr(&topic), topic.len + 1),
                                                  .key = r->key,
                                                  .value = r->value,
-                                                 .headers = h,
-                                                 .n_headers = 4,
+                                                 .headers = list,
+                                                 .n_headers = n + 4,
+                                                 .n_own = n,
                                                  .tick = r->tick,
                                                  .rule = -1,
                                                  .kind = OUT_DEAD_LETTER,

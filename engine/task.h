@@ -26,6 +26,8 @@ typedef struct task_options {
     store_t *store;              /* restored state, taken over; NULL: it starts with none */
     profile_t *profile;          /* outlives the task; NULL: nothing is measured */
     int32_t number, parallelism; /* task 0..parallelism-1; parallelism 0 or 1: nothing is exchanged */
+    /* Headers of a record by its `own`, see headers_kafka_list; NULL where no record has one. */
+    uint32_t (*own_headers)(const void *own, arena_t *a, uint32_t more, header_t **out);
 } task_options_t;
 
 /* Takes over script and plan (both were loaded by script_load_rules for this configuration). */
