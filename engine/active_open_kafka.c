@@ -37,8 +37,10 @@ int active_committed(const active_t *a, position_t *at, uint32_t n, error_t *e) 
     for (uint32_t i = 0; i < n; i++)
         rd_kafka_topic_partition_list_add(list, a->topics[at[i].topic], at[i].partition);
     rd_kafka_resp_err_t err = rd_kafka_committed(source_kafka_client(a->source), list, ASK_MS);
-    for (uint32_t i = 0; i < n && !err; i++)
+    for (uint32_t i = 0; i < n && !err; i++) {
+        err = list->elems[i].err; /* not known is not none */
         at[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : RESUME_NONE;
+    }
     rd_kafka_topic_partition_list_destroy(list);
     return err ? error_set(e, ERR_AGAIN, "cannot ask for the group's committed offsets: %s", rd_kafka_err2str(err)) : 0;
 }

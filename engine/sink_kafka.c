@@ -31,6 +31,7 @@ struct sink_kafka {
 };
 
 #define SINK_FLUSH_S 30
+#define ASK_MS 2000
 #define SINK_ENVELOPE_BYTES 512 /* what a record costs beside key and value */
 
 /* Trying again would end the same way: somebody has to change the topic, its rights or the rule. */
@@ -272,6 +273,28 @@ int sink_kafka_failure(sink_t *base, error_t *e) {
     return code;
 }
 
+static int is_there(const rd_kafka_metadata_t *m, const char *name) {
+    for (int i = 0; i < m->topic_cnt; i++)
+        if (strcmp(m->topics[i].topic, name) == 0)
+            return 1;
+    return 0;
+}
+
+/* The topics that were written to and are gone. All are asked for: asking for one may make it. */
+static void name_missing(const sink_kafka_t *s, char out[COMPLAINT_SIZE]) {
+    const rd_kafka_metadata_t *m;
+    size_t len = 0;
+    out[0] = 0;
+    if (rd_kafka_metadata(s->rk, 1, NULL, &m, ASK_MS))
+        return;
+    for (map_slot_t *slot = map_next(&s->topics, NULL); slot; slot = map_next(&s->topics, slot)) {
+        const char *name = rd_kafka_topic_name(slot->value);
+        if (!is_there(m, name) && len < COMPLAINT_SIZE)
+            len += (size_t)snprintf(out + len, COMPLAINT_SIZE - len, "%stopic \"%s\"", len ? ", " : "", name);
+    }
+    rd_kafka_metadata_destroy(m);
+}
+
 /* In the state that only an abort ends, any transactional call gives the reason and does nothing. */
 int sink_kafka_refusal(sink_t *base, error_t *e) {
     sink_kafka_t *s = (sink_kafka_t *)base;
@@ -280,6 +303,8 @@ int sink_kafka_refusal(sink_t *base, error_t *e) {
     rd_kafka_resp_err_t code = rd_kafka_error_code(err);
     int refused = err && sink_kafka_for_good(code);
     complaint_refused(&s->ctx->complaints, what);
+    if (refused && !*what && code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        name_missing(s, what); /* what names it comes beside the call that fails, perhaps after it */
     if (refused)
         error_set(e, ERR_INVALID, "a transaction was refused: %s%s%s%s", what, *what ? ": " : "",
                   rd_kafka_error_string(err), sink_kafka_advice(code));
