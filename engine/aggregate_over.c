@@ -13,15 +13,15 @@ static int is_clean(const cell_t *c) {
 }
 
 /* A list of symbols only: its length is known before a byte of it is written. 0: it is not one. */
-static int symbols_over(const agg_context_t *c, uint32_t i, const char *separator, const uint32_t *rows, uint32_t n,
+static int symbols_over(const agg_context_t *c, uint32_t i, slice_t separator, const uint32_t *rows, uint32_t n,
                         cell_t *out) {
-    size_t between = strlen(separator), len = 0, body = 0;
+    size_t len = 0, body = 0;
     for (uint32_t k = 0; k < n; k++) {
         const cell_t *v = aggregate_argument(c, i, rows[k]);
         if (v->kind != CELL_SYM)
             return 0;
-        len += v->u.sym->len + between;
-        body += v->u.sym->body_len + between;
+        len += v->u.sym->len + separator.len;
+        body += v->u.sym->body_len + separator.len;
     }
     if (n == 0)
         return 0;
@@ -29,11 +29,11 @@ static int symbols_over(const agg_context_t *c, uint32_t i, const char *separato
     for (uint32_t k = 0; k < n; k++) {
         const sym_t *sym = aggregate_argument(c, i, rows[k])->u.sym;
         memcpy(at, sym->bytes, sym->len);
-        memcpy(at + sym->len, separator, between);
-        at += sym->len + between;
+        memcpy(at + sym->len, separator.s, separator.len);
+        at += sym->len + separator.len;
     }
-    *out = cell_str(text, len - between);
-    if (len == body && json_plain(separator, between))
+    *out = cell_str(text, len - separator.len);
+    if (len == body && json_plain(separator.s, separator.len))
         out->flags = CELL_CLEAN;
     return 1;
 }
@@ -41,7 +41,8 @@ static int symbols_over(const agg_context_t *c, uint32_t i, const char *separato
 static cell_t list_over(aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {
     int any = 0, clean = 1;
     cell_t symbols;
-    if (symbols_over(c, i, a->specs[i].separator, rows, n, &symbols))
+    slice_t separator = slice_of(a->specs[i].separator);
+    if (symbols_over(c, i, separator, rows, n, &symbols))
         return symbols;
     buf_clear(&a->text);
     for (uint32_t k = 0; k < n; k++) {
@@ -49,12 +50,11 @@ static cell_t list_over(aggregate_t *a, const agg_context_t *c, uint32_t i, cons
         if (v->kind == CELL_NULL)
             continue;
         if (any++)
-            buf_add_str(&a->text, a->specs[i].separator);
+            buf_add_slice(&a->text, separator);
         buf_add_slice(&a->text, aggregate_text(a, v));
         clean = clean && is_clean(v);
     }
-    const char *separator = a->specs[i].separator;
-    return any ? aggregate_text_cell(a, c->arena, clean && json_plain(separator, strlen(separator))) : cell_null();
+    return any ? aggregate_text_cell(a, c->arena, clean && json_plain(separator.s, separator.len)) : cell_null();
 }
 
 static cell_t pick_over(const aggregate_t *a, const agg_context_t *c, uint32_t i, const uint32_t *rows, uint32_t n) {

@@ -2,7 +2,8 @@
 
 #include <assert.h>
 
-#define EACH(all, one) for (observer_t * one, **at_ = (all)->at; at_ < (all)->at + (all)->n && (one = *at_); at_++)
+/* `one` is each of them in turn. */
+#define EACH(all) for (observer_t * one, **at_ = (all)->at; at_ < (all)->at + (all)->n && (one = *at_); at_++)
 
 /* The list itself is the observer that is called. */
 static observers_t *enter(observer_t *o) {
@@ -15,7 +16,7 @@ static void leave(observers_t *all) { pthread_mutex_unlock(&all->lock); }
 
 static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_t *out) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->wrote)
             one->wrote(one, task, t, out);
     }
@@ -24,7 +25,7 @@ static void on_wrote(observer_t *o, int32_t task, const task_t *t, const outbox_
 
 static void on_committing(observer_t *o, int32_t task) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->committing)
             one->committing(one, task);
     }
@@ -33,7 +34,7 @@ static void on_committing(observer_t *o, int32_t task) {
 
 static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->committed)
             one->committed(one, task, took_ms);
     }
@@ -42,7 +43,7 @@ static void on_committed(observer_t *o, int32_t task, int64_t took_ms) {
 
 static void on_dropped(observer_t *o, int32_t task) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->dropped)
             one->dropped(one, task);
     }
@@ -51,7 +52,7 @@ static void on_dropped(observer_t *o, int32_t task) {
 
 static void on_stepped(observer_t *o, int32_t task, uint32_t records, int64_t took_ns) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->stepped)
             one->stepped(one, task, records, took_ns);
     }
@@ -60,7 +61,7 @@ static void on_stepped(observer_t *o, int32_t task, uint32_t records, int64_t to
 
 static void on_readings(observer_t *o, int32_t task, const reading_t *at, uint32_t n) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->readings)
             one->readings(one, task, at, n);
     }
@@ -69,7 +70,7 @@ static void on_readings(observer_t *o, int32_t task, const reading_t *at, uint32
 
 static void on_progress(observer_t *o, int32_t task, const position_t *at, uint32_t n) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->progress)
             one->progress(one, task, at, n);
     }
@@ -78,7 +79,7 @@ static void on_progress(observer_t *o, int32_t task, const position_t *at, uint3
 
 static void on_restoring(observer_t *o, int32_t task) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->restoring)
             one->restoring(one, task);
     }
@@ -87,7 +88,7 @@ static void on_restoring(observer_t *o, int32_t task) {
 
 static void on_turned(observer_t *o, int32_t task, const task_t *t) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->turned)
             one->turned(one, task, t);
     }
@@ -96,7 +97,7 @@ static void on_turned(observer_t *o, int32_t task, const task_t *t) {
 
 static void on_paused(observer_t *o, int32_t task) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->paused)
             one->paused(one, task);
     }
@@ -105,7 +106,7 @@ static void on_paused(observer_t *o, int32_t task) {
 
 static void on_closed(observer_t *o, int32_t task) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->closed)
             one->closed(one, task);
     }
@@ -114,7 +115,7 @@ static void on_closed(observer_t *o, int32_t task) {
 
 static void on_tick(observer_t *o, uint32_t owned) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->tick)
             one->tick(one, owned);
     }
@@ -123,7 +124,7 @@ static void on_tick(observer_t *o, uint32_t owned) {
 
 static void on_foreign(observer_t *o, const char *version) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->foreign)
             one->foreign(one, version);
     }
@@ -132,7 +133,7 @@ static void on_foreign(observer_t *o, const char *version) {
 
 static void on_reloading(observer_t *o) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->reloading)
             one->reloading(one);
     }
@@ -141,7 +142,7 @@ static void on_reloading(observer_t *o) {
 
 static void on_stopping(observer_t *o) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->stopping)
             one->stopping(one);
     }
@@ -150,7 +151,7 @@ static void on_stopping(observer_t *o) {
 
 static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, const char *text) {
     observers_t *all = enter(o);
-    EACH(all, one) {
+    EACH(all) {
         if (one->reloaded)
             one->reloaded(one, task, t, ok, text);
     }
@@ -161,7 +162,7 @@ static void on_reloaded(observer_t *o, int32_t task, const task_t *t, int ok, co
 static int wants_reload(observer_t *o) {
     int yes = 0;
     observers_t *all = enter(o);
-    EACH(all, one) yes |= one->wants_reload && one->wants_reload(one);
+    EACH(all) yes |= one->wants_reload && one->wants_reload(one);
     leave(all);
     return yes;
 }
@@ -169,7 +170,7 @@ static int wants_reload(observer_t *o) {
 static int wants_stop(observer_t *o) {
     int yes = 0;
     observers_t *all = enter(o);
-    EACH(all, one) yes |= one->wants_stop && one->wants_stop(one);
+    EACH(all) yes |= one->wants_stop && one->wants_stop(one);
     leave(all);
     return yes;
 }

@@ -133,7 +133,7 @@ orders_t *orders_open(uint64_t seed) {
 
 void orders_close(orders_t *o) { mem_free(o); }
 
-#define ADD_LITERAL(b, s) buf_add((b), "" s, sizeof s - 1)
+#define ADD_LITERAL(b, s) buf_add((b), "" s, sizeof(s) - 1)
 
 static void add_int(buf_t *b, int64_t v) {
     char digits[24];
