@@ -210,13 +210,24 @@ function Broker:stop(options)
     process.remove(self.folder)
 end
 
+-- Two that are free, and not about to be taken by what the options name.
+local function free_ports(options)
+    local taken, proxied = {}, options.proxied or {}
+    for _, port in ipairs { options.port or 0, proxied.listen or 0, proxied.tell or 0 } do taken[port] = true end
+    for _ = 1, 100 do
+        local ports = net.free_ports(2)
+        if not taken[ports[1]] and not taken[ports[2]] then return ports end
+    end
+    error "no free ports"
+end
+
 -- Options: settings (server.properties, laid over the usual ones), port, fast (optimising compiler and more heap, for
 -- benches), secure = { users = { name = password } }, java (more JVM flags), format (more StorageTool arguments), client
 -- (librdkafka properties to reach it with), foreground, wait = false (then call wait_ready yourself), proxied = { listen =
 -- port, tell = port } (a second address, which tells its clients to go on at another port of the loopback).
 function kafka.start(options)
     options = options or {}
-    local ports = net.free_ports(2)
+    local ports = free_ports(options)
     local broker = setmetatable({ options = options, port = options.port or ports[1], controller_port = ports[2] }, Broker)
     broker.bootstrap = "127.0.0.1:" .. broker.port
     broker.folder = process.folder "kafka"
