@@ -238,6 +238,7 @@ int checkpoint_restore(checkpoint_t *cp, const position_t *committed, uint32_t n
         *store = changelog_reader_take(*reader, found);
         changelog_reader_close(*reader);
         *reader = NULL;
+        mem_give_back(); /* what reading took */
         if (is_whole(cp, *store, found)) {
             if (found->meta.present)
                 log_say(cp->ctx->log, LOG_INFO, "engine", "restored %zu entries of state from %llu records in %lld ms",

@@ -73,6 +73,7 @@ static void close_active(worker_t *w) {
         return;
     set_active(w, NULL);
     active_close(a);
+    mem_give_back(); /* before as much is taken again, between what others took meanwhile */
     tell_closed(w);
 }
 
