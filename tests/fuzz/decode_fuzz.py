@@ -68,7 +68,7 @@ class Spec(c.Structure):
 
 class Record(c.Structure):
     _fields_ = [("topic", c.c_int32), ("partition", c.c_int32), ("offset", c.c_int64), ("timestamp", c.c_int64), ("key", Slice), ("value", Slice),
-                ("headers", Slice), ("tick", c.c_uint32)]
+                ("headers", Slice), ("own", c.c_void_p), ("tick", c.c_uint32)]
 
 
 class Bad(c.Structure):
