@@ -22,10 +22,11 @@ struct parallel {
     position_t *at; /* where it will read */
     uint32_t n_at;
     mono_t others_at; /* since when there are frames of others, but no rules; 0: there are none */
+    int said_waiting;
 };
 
 #define AWAIT_MS 100
-#define RULES_MS 10000 /* frames of several tasks may overtake each other, but not by that much */
+#define RULES_MS 10000 /* frames of several tasks overtake each other by less */
 static const char control_key[] = "control";
 
 parallel_t *parallel_new(int32_t task, int32_t parallelism) {
@@ -374,23 +375,38 @@ int parallel_begin(active_t *a, store_t *store, changelog_found_t *found, const 
     int rc = found->meta.present ? go_on(a, store, found, e) : lead(a, store, found, e);
     if (rc == 0 && rollout_active(p->rollout))
         say_begin(a);
-    p->again = 1;
+    p->again = found->meta.present; /* nothing that is not committed yet is said */
     note_rollout(p);
     return rc ? rc : source_kafka_assign(a->source, at, n, e);
 }
 
-/* Frames are there, but no rules. With transactions a proposal is the first that a task without state hears; without them
- * what others send may come before it, and is read when the rules are there. */
+/* Frames are there, but no rules. With transactions a proposal is the first that a task without state hears. Without them
+ * others may have heard it before, and the leader died before it reached this one: when it is back it tells it again. */
 static int read_on(active_t *a, error_t *e) {
     parallel_t *p = a->parallel;
     mono_t now = clock_mono(&clock_system);
+    if (is_exact(a))
+        return error_set(
+            e, ERR_INVALID,
+            "task %d has no state, but others have been at work: its partition of the changelog was emptied",
+            a->o.task);
     if (p->others_at.ns == 0)
         p->others_at = now;
-    if (!is_exact(a) && mono_diff_ms(now, p->others_at) < RULES_MS)
-        return 0;
-    return error_set(e, ERR_INVALID,
-                     "task %d has no state, but others have been at work: its partition of the changelog was emptied",
-                     a->o.task);
+    return 0;
+}
+
+/* What comes later is read again when the rules are there. */
+static void say_waiting(active_t *a) {
+    parallel_t *p = a->parallel;
+    if (p->said_waiting || p->others_at.ns == 0 || mono_diff_ms(clock_mono(&clock_system), p->others_at) < RULES_MS)
+        return;
+    p->said_waiting = 1;
+    log_say(
+        a->o.log, LOG_WARN, "rules",
+        "task %d has no state and waits for rules, but others have been at work. It goes on when task 0 has told it "
+        "the rules; if that runs, this task's partition of the changelog was emptied: stop all processes, delete the "
+        "group's offsets, its changelog and its repartition topic, and start again",
+        a->o.task);
 }
 
 static int take_first(active_t *a, const record_t *r, error_t *e) {
@@ -425,6 +441,8 @@ int parallel_await(active_t *a, error_t *e) {
         if (a->events[i].kind == EVENT_FRAME)
             rc = take_first(a, &a->events[i].record, e);
     source_release(a->source);
+    if (!a->task)
+        say_waiting(a);
     if (rc || !a->task)
         return rc;
     rc = source_kafka_assign(a->source, p->at, p->n_at, e);

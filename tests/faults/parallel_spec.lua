@@ -416,6 +416,25 @@ describe("parallelism " .. TASKS .. ", seed " .. seed, function()
         run:close()
     end) end
 
+    -- What was said before it was committed would be the rules of some tasks, and those of the next leader of others.
+    it("begins with the rules of the leader that is, where the first died before its first commit", function()
+        local run = new("founder", 1000, "at_least_once")
+        change(run, 0)
+        local first = run:start({ ANANAS_FAILPOINT = "begun:1" }, "faults")
+        local status = first:wait(30)
+        assert(status and status.signal == 9, first.err)
+        local now = change(run, 1)
+        local second = run:start()
+        active(second)
+        nothing_lost(run, { second })
+        for _, r in ipairs(committed(run, "seen")) do
+            for _, header in ipairs(r.headers) do
+                if header[1] == "ananas-rule-version" then assert.equal(now.seen, header[2]) end
+            end
+        end
+        run:close()
+    end)
+
     -- The next leader's files are those that ran before. What a leader proposed goes through where that was committed, since
     -- some task may have switched; then the files of the one that leads go round.
     for _, case in ipairs { { "proposal-written", false }, { "proposal-read", true }, { "ends-written", true } } do
