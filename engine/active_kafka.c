@@ -175,7 +175,9 @@ static int step(active_t *a, uint32_t n, error_t *e) {
         a->o.observer->wrote(a->o.observer, a->o.task, a->task, out);
     if (rc && !stop)
         *e = written;
-    return stop ? stop : rc;
+    if (stop || rc)
+        return stop ? stop : rc;
+    return frames > 0 ? parallel_rows(a, e) : 0;
 }
 
 static void log_positions(active_t *a, int64_t took_ns) {

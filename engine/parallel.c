@@ -223,6 +223,14 @@ static void say_begin(const active_t *a) {
                 (int)version.len, version.s);
 }
 
+static int look_for_begin(const active_t *a, uint64_t was, error_t *e) {
+    (void)e; /* a failpoint's */
+    if (rollout_serial(a->parallel->rollout) == was)
+        return 0;
+    say_begin(a);
+    return FAILPOINT("proposal-read", e);
+}
+
 int parallel_control(active_t *a, const record_t *r, error_t *e) {
     parallel_t *p = a->parallel;
     frame_control_t c;
@@ -231,13 +239,18 @@ int parallel_control(active_t *a, const record_t *r, error_t *e) {
         return rc;
     uint64_t was = rollout_serial(p->rollout);
     rollout_take(p->rollout, &c, task_rounds(a->task));
-    if (rollout_serial(p->rollout) != was) {
-        say_begin(a);
-        rc = FAILPOINT("proposal-read", e);
-    }
     frame_control_fini(&c);
     a->uncommitted = 1;
-    return rc;
+    return look_for_begin(a, was, e);
+}
+
+int parallel_rows(active_t *a, error_t *e) {
+    parallel_t *p = a->parallel;
+    if (!p)
+        return 0;
+    uint64_t was = rollout_serial(p->rollout);
+    rollout_take_rows(p->rollout, task_rounds(a->task));
+    return look_for_begin(a, was, e);
 }
 
 int parallel_urgent(const active_t *a) {

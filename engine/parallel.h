@@ -23,6 +23,7 @@ int parallel_await(active_t *a, error_t *e);
 int parallel_turn(active_t *a, error_t *e);  /* before a poll */
 int parallel_is_control(active_t *a, int n); /* 1: the last of n events is a control frame */
 int parallel_control(active_t *a, const record_t *r, error_t *e);
+int parallel_rows(active_t *a, error_t *e);     /* data frames came, and are worked on */
 int parallel_urgent(const active_t *a);         /* 1: a commit is due now */
 int parallel_send(active_t *a, error_t *e);     /* before a commit: frames, and what is to be said */
 int parallel_definite(active_t *a, error_t *e); /* a commit without transactions has ended */

@@ -151,6 +151,13 @@ static void end(rollout_t *r) {
     buf_clear(&r->texts);
 }
 
+static void go_to_next(rollout_t *r, uint32_t rounds) {
+    if (r->active || !r->has_next)
+        return;
+    take_up(r, buf_slice(&r->next_version), buf_slice(&r->next_texts), rounds);
+    clear_next(r);
+}
+
 void rollout_take(rollout_t *r, const frame_control_t *c, uint32_t rounds) {
     if (c->from >= r->parallelism)
         return;
@@ -160,10 +167,14 @@ void rollout_take(rollout_t *r, const frame_control_t *c, uint32_t rounds) {
         take_word(r, c);
     if (r->active && r->said == last_word(r) && heard_all(r, last_word(r)))
         end(r);
-    if (!r->active && r->has_next) {
-        take_up(r, buf_slice(&r->next_version), buf_slice(&r->next_texts), rounds);
-        clear_next(r);
-    }
+    go_to_next(r, rounds);
+}
+
+void rollout_take_rows(rollout_t *r, uint32_t rounds) {
+    if (!r->active || r->said != last_word(r))
+        return;
+    end(r);
+    go_to_next(r, rounds);
 }
 
 int rollout_active(const rollout_t *r) { return r->active; }

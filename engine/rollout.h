@@ -36,6 +36,9 @@ void rollout_join(rollout_t *r, const frame_control_t *c);
 
 /* rounds: task_rounds of the rules that run. */
 void rollout_take(rollout_t *r, const frame_control_t *c, uint32_t rounds);
+/* A data frame came. Behind everybody's ends only who has heard all say "switched" sends one: for whoever waits for the
+ * rest of that it is as good as the rest. What it brings may then be passed on before it is committed as read. */
+void rollout_take_rows(rollout_t *r, uint32_t rounds);
 int rollout_active(const rollout_t *r);      /* 1: no source is read */
 uint64_t rollout_serial(const rollout_t *r); /* of the proposal taken up last */
 rollout_due_t rollout_due(const rollout_t *r);

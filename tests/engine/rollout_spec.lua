@@ -9,6 +9,9 @@ local lib = engine.use("rollout")
 local seed = tonumber(os.getenv "SEED" or "") or os.time() % 100000
 
 local function slice(s) return ffi.new("slice_t", { s, #s }) end
+-- Held here: a slice does not keep its string.
+local VERSIONS, TEXTS = {}, {}
+for set = 1, 4 do VERSIONS[set], TEXTS[set] = tostring(set), "texts of " .. set end
 local function text(s) return ffi.string(s.s, s.len) end
 local SAY, SWITCH = tonumber(lib.ROLLOUT_SAY), tonumber(lib.ROLLOUT_SWITCH)
 local PROPOSAL = tonumber(lib.FRAME_PROPOSAL)
@@ -57,8 +60,8 @@ function World:start(t)
     local was = t.durable
     if t.r then lib.rollout_free(t.r) end
     t.r = lib.rollout_new(t.number, self.n)
-    t.txn, t.word, t.owed, t.again, t.committing, t.told = {}, nil, false, true, nil, false
-    t.unsent, t.alive, t.changed = {}, true, not was
+    t.txn, t.word, t.owed, t.again, t.committing = {}, nil, false, was, nil
+    t.unsent, t.levels, t.changed = {}, true, not was
     if was then
         assert(lib.rollout_load(t.r, slice(was.rollout)) == 0)
         t.running, t.at, t.seen, t.made = was.running, was.at, copy(was.seen), was.made
@@ -66,7 +69,7 @@ function World:start(t)
         t.running, t.at, t.seen, t.made = nil, 1, {}, 0
         if t.number == 0 then
             t.running = self.files
-            lib.rollout_found(t.r, slice(tostring(t.running)), slice("texts of " .. t.running))
+            lib.rollout_found(t.r, slice(VERSIONS[t.running]), slice(TEXTS[t.running]))
         end
     end
 end
@@ -129,7 +132,10 @@ function World:commit(t)
     local quiet = active and lib.rollout_said_ends(t.r) == 1 or not active and lib.rollout_untold(t.r) == 1
     if not quiet then
         for _, row in ipairs(t.unsent) do self:send(t, row.to, row) end
-        t.unsent = {}
+        if t.levels then   -- watermarks of the rules that run are told anew after a start and after a switch
+            for i = 0, self.n - 1 do self:send(t, i, { level = true, set = t.running }) end
+        end
+        t.unsent, t.levels = {}, false
     end
     if tonumber(lib.rollout_due(t.r)) == SAY then
         local b = engine.buf()
@@ -186,7 +192,9 @@ function World:read(t)
         with_frame(message.control, function(c) lib.rollout_take(t.r, c, self:rounds()) end)
         return
     end
+    lib.rollout_take_rows(t.r, self:rounds())
     assert(message.set == t.running, ("task %d runs %s and reads rows of %s"):format(t.number, t.running, message.set))
+    if message.level then return end
     if message.left > 0 then
         t.unsent[#t.unsent + 1] = { id = message.id, set = t.running, left = message.left - 1, to = (message.id + message.left) % self.n }
     else
@@ -207,7 +215,7 @@ function World:switch(t)
     assert(#t.unsent == 0, "rows of the old rules would go out under the new ones")
     t.running = tonumber(text(lib.rollout_version(t.r)))
     lib.rollout_switched(t.r)
-    t.changed = true
+    t.changed, t.levels = true, true
     self.switches = self.switches + 1
 end
 
@@ -225,7 +233,7 @@ function World:turn(t)
     end
     local active, untold = lib.rollout_active(t.r) == 1, lib.rollout_untold(t.r) == 1
     if t.number == 0 and not active and not untold and t.running ~= self.files then
-        lib.rollout_begin(t.r, slice(tostring(self.files)), slice("texts of " .. self.files), self:rounds())
+        lib.rollout_begin(t.r, slice(VERSIONS[self.files]), slice(TEXTS[self.files]), self:rounds())
         t.changed, active = true, true
     end
     if not active and not untold and self.rows < 400 and math.random() < 0.3 then
@@ -255,16 +263,18 @@ end
 local function live(exact)
     math.randomseed(seed)
     local switches = 0
-    for round = 1, 60 do
+    for round = 1, 120 do
         local n, depth = math.random(1, 5), math.random(1, 3)
+        local deaths, slow = math.random() < 0.5 and 0.03 or 0.003, math.random(0, 5)   -- one task's frames may take long
         local w = World.new(n, depth, exact)
         for i = 0, n - 1 do w:start(w.tasks[i]) end
-        for _ = 1, 1500 do
+        for step = 1, 1500 do
             local t = w.tasks[math.random(0, n - 1)]
             w:turn(t)
-            w:arrive(math.random(0, n - 1))
+            local from = math.random(0, n - 1)
+            if from ~= slow or math.random() < 0.05 then w:arrive(from) end
             if math.random() < 0.01 then w.files = math.random(4) end
-            if math.random() < 0.03 then
+            if math.random() < (step < 60 and 0.1 or deaths) then   -- a group that begins has nothing yet to go back to
                 -- What a process had sent when it died may arrive, or the last of it may not.
                 local flying = w.flying[t.number]
                 for _ = 1, math.random(0, #flying) do table.remove(flying) end
@@ -342,6 +352,34 @@ describe("a rollout, seed " .. seed, function()
         assert.equal("set 2", text(lib.rollout_version(r)))
         say()
         assert.equal(SAY, tonumber(lib.rollout_due(r)), "what the other had said of it is not known")
+        lib.rollout_free(r)
+    end)
+
+    it("takes rows that come behind everybody's ends for the last word of all", function()
+        local function word(from, said)
+            local r, b = lib.rollout_new(from, 3), nil
+            lib.rollout_begin(r, slice "any", slice "texts", 1)
+            for _ = 1, said do
+                b = engine.buf()
+                lib.rollout_say(r, nil, 0, b)
+            end
+            lib.rollout_free(r)
+            return engine.bytes(b)
+        end
+        local r = lib.rollout_new(0, 3)
+        lib.rollout_begin(r, slice "any", slice "texts", 1)
+        for said = 1, 3 do
+            lib.rollout_take_rows(r, 1)   -- of the old rules still
+            assert.equal(1, lib.rollout_active(r))
+            if said == 3 then lib.rollout_switched(r) end
+            lib.rollout_say(r, nil, 0, engine.buf())
+            for from = 0, said < 3 and 2 or 1 do with_frame(word(from, said), function(c) lib.rollout_take(r, c, 1) end) end
+        end
+        assert.equal(1, lib.rollout_active(r), "the last of them has not said that it switched")
+        lib.rollout_take_rows(r, 1)
+        assert.equal(0, lib.rollout_active(r))
+        with_frame(word(2, 3), function(c) lib.rollout_take(r, c, 1) end)   -- late
+        assert.equal(0, lib.rollout_active(r))
         lib.rollout_free(r)
     end)
 
