@@ -15,6 +15,23 @@ static void save_versions(const pipeline_t *p, buf_t *b) {
     }
 }
 
+/* Versions that overran their budget and are not gone yet: by the rule's name and where their windows began. */
+static void save_dead(const task_t *t, buf_t *b) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
+        for (size_t k = 0; k < t->pipelines[i].n_leaving; k++)
+            n += t->pipelines[i].leaving[k].dead != 0;
+    buf_add_varint(b, n);
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
+        for (size_t k = 0; k < t->pipelines[i].n_leaving; k++) {
+            const leaving_t *l = &t->pipelines[i].leaving[k];
+            if (!l->dead)
+                continue;
+            buf_add_bytes(b, l->rule->name, strlen(l->rule->name));
+            buf_add_u64(b, (uint64_t)l->begin);
+        }
+}
+
 /* Topics by name, then each source's watermark by the source's name, then each rule's valve by the rule's. */
 void task_save_meta(const task_t *t, buf_t *b) {
     buf_add_varint(b, t->n_topics);
@@ -40,6 +57,7 @@ void task_save_meta(const task_t *t, buf_t *b) {
     buf_fini(&part);
     if (t->dispatch)
         task_save_valves(t, b);
+    save_dead(t, b);
 }
 
 /* Versions of a rule that hand over: where the present one began, and those whose windows are still open. */
@@ -59,6 +77,17 @@ static void load_versions(task_t *t, int rule, reader_t *r) {
             log_say(t->options.log, LOG_WARN, "rules",
                     "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
                     (int)name.len, name.s ? name.s : "");
+    }
+}
+
+static void load_dead(task_t *t, reader_t *r) {
+    uint64_t n = r->pos < r->len ? read_varint(r) : 0; /* older records end before it */
+    for (uint64_t i = 0; i < n && !r->bad; i++) {
+        int rule = plan_rule_named(task_rules(t), read_bytes(r));
+        etime_t begin = (etime_t)read_u64(r);
+        for (size_t k = 0; rule >= 0 && k < t->pipelines[rule].n_leaving; k++)
+            if (t->pipelines[rule].leaving[k].begin == begin)
+                t->pipelines[rule].leaving[k].dead = 1;
     }
 }
 
@@ -104,7 +133,10 @@ int task_load_meta(task_t *t, reader_t *r) {
     }
     if (r->bad)
         return ERR_INVALID;
-    return t->dispatch ? task_load_valves(t, r) : 0;
+    if (t->dispatch && task_load_valves(t, r))
+        return ERR_INVALID;
+    load_dead(t, r);
+    return r->bad ? ERR_INVALID : 0;
 }
 
 void task_say_quarantined(task_t *t) {

@@ -227,4 +227,25 @@ describe(("rules that share a state, SEED=%d,"):format(seed), function()
         assert.is_true(task:entries() < 8 + 3 + 4)
         task:free()
     end)
+
+    it("stay away where a version of them overran on its way out, whenever the task is made again", function()
+        local function set(window)
+            return ('rule "r1" { from = "s", window = %s, group_by = { "k" }, aggregate = { n = count() }, having = function(g) while g.n > 2 do end return true end, time_format = "epoch_ms", to = "r1" }\n')
+                :format(window)
+        end
+        local function at(offset, ts) return { offset = offset, text = ('{"ts":%d,"k":"a"}'):format(ts) } end
+        for restarts = 0, 1 do
+            local task = task_engine.new(set 'hop { size = "20ms", slide = "10ms" }', { time_ms = 40 })
+            task:step { at(1, 5), at(2, 12), at(3, 15) }
+            task:commit()
+            task:reload(set 'tumble "20ms"')
+            task:commit()
+            assert.same({}, task:step { { watermark = 25 } })       -- [0, 20) has three: it overran, with [10, 30) still open
+            task:commit()
+            if restarts == 1 then task:restart(task:saved()) end
+            assert.same({}, task:step { at(4, 41) }, ("%d restarts"):format(restarts))
+            assert.is_false(task:hands_over())
+            task:free()
+        end
+    end)
 end)
