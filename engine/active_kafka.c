@@ -75,7 +75,7 @@ static int roll_back(active_t *a, error_t *e) {
         return error_set(e, ERR_INTERNAL, "watermarks of the last commit cannot be read back");
     parallel_forget(a->parallel);
     tell_dropped(a);
-    a->uncommitted = 0;
+    a->uncommitted = a->unwritten;
     a->committed_at = clock_mono(&clock_system);
     return source_kafka_assign(a->source, a->safe, a->n_safe, e);
 }
@@ -114,6 +114,7 @@ static int start_commit(active_t *a, error_t *e) {
     if (rc)
         return rc;
     active_remember(a);
+    a->unwritten = 0;
     set_clock(a, begun);
     if (!checkpoint_busy(a->checkpoint))
         tell_committed(a);

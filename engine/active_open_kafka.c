@@ -260,7 +260,7 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
     if (rc == 0 && a->task) {
         task_say_quarantined(a->task); /* after a reload: what was mended runs again */
         active_remember(a);
-        a->uncommitted = !found.meta.present; /* where reading began is committed before anything comes */
+        a->uncommitted = a->unwritten = !found.meta.present; /* it is committed before anything comes */
     }
     if (rc)
         active_close(a);
@@ -299,7 +299,7 @@ int active_grow(active_t *a, error_t *e) {
         rc = source_kafka_assign(a->source, all.at, all.n, e);
     if (rc == 0)
         active_remember(a);
-    a->uncommitted = 1; /* so that the beginning is committed, too */
+    a->uncommitted = a->unwritten = 1; /* so that the beginning is committed, too */
     mem_free(all.at);
     return rc;
 }

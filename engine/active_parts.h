@@ -22,6 +22,7 @@ struct active {
     parallel_t *parallel;     /* NULL: there is one task */
     int polled;               /* it knows its partitions */
     int uncommitted;          /* something happened since */
+    int unwritten;            /* what there is to go back to is in no commit yet: where reading began */
     int new_rules;            /* nothing of the rule set that runs was committed yet */
     int had_leaving;          /* versions of rules were handing over at the last commit */
     script_t *waiting_script; /* a rule set that takes effect after the next commit */

@@ -462,6 +462,6 @@ int parallel_await(active_t *a, error_t *e) {
     if (rc)
         return rc;
     active_remember(a);
-    a->uncommitted = 1; /* where reading began is committed before anything comes */
+    a->uncommitted = a->unwritten = 1; /* where reading began is committed before anything comes */
     return 0;
 }

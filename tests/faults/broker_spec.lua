@@ -44,4 +44,21 @@ describe("a broker that", function()
             broker:stop()
         end)
     end
+
+    it("hangs during the first commit of all: there is nothing to go back to, and it begins anew", function()
+        local broker = kafka.start()
+        local run = pizza_run.new { name = "first", broker = broker, orders = 2000, seed = faults.seed, portions = true, tidy = true,
+            commit_interval = "3s" }
+        local engine = run:start()
+        assert(engine:expect("is active", 30))
+        process.sleep(2)
+        hang(15.5)(broker)      -- longer than a session, and the commit is refused when it is over
+        run:write()
+        faults.caught_up(run, { engine }, 60)
+        faults.stop(engine)
+        faults.none(run:differences())
+        faults.nothing_left(run)
+        run:close()
+        broker:stop()
+    end)
 end)
