@@ -157,15 +157,16 @@ static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind)
     return found;
 }
 
-static int step(active_t *a, uint32_t n, error_t *e) {
+/* The earliest step that was begun, of those events. */
+static int finish_step(active_t *a, const event_t *events, uint32_t n, error_t *e) {
     gate_enter(a->o.gate);
     mono_t begin = clock_mono(&clock_system);
-    int stop = task_step(a->task, a->events, n, clock_wall(&clock_system), e);
+    int stop = task_next(a->task, e);
     int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
     gate_leave(a->o.gate); /* writing waits where the producer's queue is full */
     const outbox_t *out = task_outbox(a->task);
-    uint32_t records = count_kind(a->events, n, EVENT_RECORD), idle = count_kind(a->events, n, EVENT_IDLE);
-    uint32_t frames = count_kind(a->events, n, EVENT_FRAME);
+    uint32_t records = count_kind(events, n, EVENT_RECORD), idle = count_kind(events, n, EVENT_IDLE);
+    uint32_t frames = count_kind(events, n, EVENT_FRAME);
     error_t written = {0};
     int rc = checkpoint_write(a->checkpoint, out, &written);
     a->records += records;
@@ -179,6 +180,25 @@ static int step(active_t *a, uint32_t n, error_t *e) {
     if (stop || rc)
         return stop ? stop : rc;
     return frames > 0 ? parallel_rows(a, e) : 0;
+}
+
+/* The events of a poll. Many of them are a backlog: then they are taken in slices, and while the rules are at work on one
+ * the next is decoded. */
+static int step(active_t *a, uint32_t n, error_t *e) {
+    wall_t wall = clock_wall(&clock_system);
+    uint32_t slice = a->ahead && n >= 2 * ACTIVE_SLICE ? ACTIVE_SLICE : n, begun = slice, done = 0;
+    int rc = 0;
+    task_begin(a->task, a->events, slice, wall, slice < n);
+    while (rc == 0 && done < n) {
+        uint32_t from = done, next = n - begun < slice ? n - begun : slice;
+        if (next > 0)
+            task_begin(a->task, a->events + begun, next, wall, 1);
+        done = begun;
+        begun += next;
+        rc = finish_step(a, a->events + from, done - from, e);
+    }
+    task_drop(a->task);
+    return rc;
 }
 
 static void log_positions(active_t *a, int64_t took_ns) {

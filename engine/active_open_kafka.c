@@ -167,6 +167,7 @@ int active_make_task(active_t *a, script_t *script, plan_t *plan, store_t *store
                               .limits = load_limits(a->o.config),
                               .store = store,
                               .own_headers = headers_kafka_list,
+                              .ahead = a->ahead,
                               .number = a->o.task,
                               .parallelism = active_is_parallel(a) ? (int32_t)a->o.config->parallelism : 0};
     a->task = task_new(&options, script, plan);
@@ -250,6 +251,7 @@ int active_open(active_t **out, const active_options_t *o, error_t *e) {
     partitions_t p = {0};
     changelog_found_t found = {0};
     a->o = *o;
+    a->ahead = config_threads(o->config) > 2 && !active_is_parallel(a);
     a->events = mem_alloc(ACTIVE_EVENTS * sizeof *a->events);
     name_topics(a);
     int rc = source_kafka_open(&a->source, o->config, o->kafka, (const char *const *)a->topics, &clock_system, e);

@@ -8,6 +8,7 @@
 #include "parallel.h"
 
 #define ACTIVE_EVENTS 2048 /* of a poll */
+#define ACTIVE_SLICE 512   /* of a step, where there are many */
 
 struct active {
     active_options_t o;
@@ -18,6 +19,7 @@ struct active {
     source_t *source;
     checkpoint_t *checkpoint;
     event_t *events;
+    int ahead; /* there is a thread to decode on, beside the client's and this one */
     mono_t committed_at;
     parallel_t *parallel;     /* NULL: there is one task */
     int polled;               /* it knows its partitions */

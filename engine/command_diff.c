@@ -37,8 +37,11 @@ static int run_one(const options_t *o, const char *rules, const char *path, wall
         faults_fini(&faults);
         return error_set(e, ERR_INVALID, "%s does not load", rules);
     }
-    task_options_t options = {
-        .config = l.config, .log = log, .limits = load_limits(l.config), .own_headers = headers_kafka_list};
+    task_options_t options = {.config = l.config,
+                              .log = log,
+                              .limits = load_limits(l.config),
+                              .own_headers = headers_kafka_list,
+                              .ahead = config_threads(l.config) > 1};
     replay_t r = {.config = l.config,
                   .log = log,
                   .now = now,

@@ -78,8 +78,11 @@ int command_replay(const options_t *o, log_t *log) {
         faults_fini(&faults);
         return EXIT_FAULT;
     }
-    task_options_t options = {
-        .config = l.config, .log = log, .limits = load_limits(l.config), .own_headers = headers_kafka_list};
+    task_options_t options = {.config = l.config,
+                              .log = log,
+                              .limits = load_limits(l.config),
+                              .own_headers = headers_kafka_list,
+                              .ahead = config_threads(l.config) > 1};
     if (options_get(o, "profile"))
         options.profile = profile_new();
     replay_t r = {.config = l.config, .log = log, .since = ETIME_MIN, .flush = !options_get(o, "no-flush")};

@@ -1,4 +1,7 @@
 #include "config.h"
+
+#include <sched.h>
+
 #include "mem.h"
 
 static void source_fini(source_spec_t *s) {
@@ -29,4 +32,11 @@ void config_free(config_t *c) {
     mem_free(c->http);
     mem_free(c->http_token);
     mem_free(c);
+}
+
+int config_threads(const config_t *c) {
+    cpu_set_t set;
+    if (c->threads > 0)
+        return (int)c->threads;
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }

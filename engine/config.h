@@ -35,4 +35,5 @@ typedef struct config {
 } config_t;
 
 void config_free(config_t *c);
+int config_threads(const config_t *c); /* how many may be at work: as set, or as many as this process has cores */
 #endif

@@ -22,12 +22,13 @@ struct input {
     size_t packed_at;
     int inside;            /* a gzip member or zstd frame has begun and not ended */
     buf_t text;            /* lines; [0, taken) were given out */
+    buf_t other;           /* where the text goes on when lines of the batch before stand in the way */
     size_t taken, scanned; /* no newline in [taken, scanned) */
-    int borrowed;          /* lines were given out since the last release */
+    uint64_t batch, lent;  /* the batch that `text` gave out lines in last */
     uint64_t lines;
 };
 
-#define INPUT_BLOCK (256u * 1024)
+#define INPUT_BLOCK (512u * 1024)
 
 static int start_packing(input_t *in, error_t *e) {
     const unsigned char *p = (const unsigned char *)in->packed.s;
@@ -68,6 +69,7 @@ int input_open(input_t **out, const char *path, error_t *e) {
     input_t *in = mem_zalloc(sizeof *in);
     struct stat st;
     int rc = 0;
+    in->batch = 2; /* before any that lent something */
     in->path = mem_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
     in->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (in->fd < 0) {
@@ -105,6 +107,7 @@ void input_close(input_t *in) {
         close(in->fd);
     buf_fini(&in->packed);
     buf_fini(&in->text);
+    buf_fini(&in->other);
     mem_free(in->path);
     mem_free(in);
 }
@@ -143,12 +146,21 @@ static int unzstd_more(input_t *in, error_t *e) {
     return ZSTD_isError(rc) ? broken(in, e, ZSTD_getErrorName(rc)) : 0;
 }
 
-/* Lines that were given out make room: what is moved is the beginning of a line at most. */
+/* Lines that were given out make room: what is copied is the beginning of a line at most. */
 static void drop_taken(input_t *in) {
-    in->text.len -= in->taken;
+    size_t left = in->text.len - in->taken;
+    if (in->lent + 1 == in->batch) { /* what `other` gave out is older than that */
+        buf_t text = in->text;
+        buf_clear(&in->other);
+        buf_add(&in->other, text.s + in->taken, left);
+        in->text = in->other;
+        in->other = text;
+        in->lent = 0;
+    } else if (left) {
+        memmove(in->text.s, in->text.s + in->taken, left);
+    }
+    in->text.len = left;
     in->scanned -= in->taken;
-    if (in->text.len)
-        memmove(in->text.s, in->text.s + in->taken, in->text.len);
     in->taken = 0;
 }
 
@@ -182,7 +194,7 @@ static int give(input_t *in, size_t end, size_t next, slice_t *line) {
     if (in->lines++ == 0 && line->len >= 3 && memcmp(line->s, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
         *line = (slice_t){line->s + 3, line->len - 3};
     in->taken = in->scanned = next;
-    in->borrowed = 1;
+    in->lent = in->batch;
     return 1;
 }
 
@@ -205,7 +217,7 @@ int input_line(input_t *in, slice_t *line, int wait, int *end, error_t *e) {
             *end = 1;
             return 0;
         }
-        if (in->borrowed)
+        if (in->lent == in->batch)
             return 0;
         int rc = fill(in, wait, e);
         if (rc < 0)
@@ -228,10 +240,10 @@ uint32_t input_ready(input_t *in, slice_t *lines, uint32_t max) {
     }
     if (n) {
         in->taken = in->scanned = (size_t)(from - text);
-        in->borrowed = 1;
+        in->lent = in->batch;
         in->lines += n;
     }
     return n;
 }
 
-void input_release(input_t *in) { in->borrowed = 0; }
+void input_batch(input_t *in) { in->batch++; }

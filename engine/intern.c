@@ -26,6 +26,7 @@ struct intern {
     uint32_t max_symbols;
     size_t max_bytes;
     arena_t strings;          /* symbols, their bytes, keys of spellings */
+    arena_t before;           /* those of the generation before, for the batch that may still be looked at */
     uint32_t generation, age; /* age in batches */
     uint64_t hits, refused;   /* of late: symbols found, and answers of NULL */
     uint32_t rest, resting;   /* batches to answer nothing, after a short life */
@@ -46,6 +47,7 @@ intern_t *intern_new(uint32_t max_symbols, size_t max_bytes) {
     if (getrandom(&t->fast.seed, sizeof t->fast.seed, 0) != (ssize_t)sizeof t->fast.seed)
         t->fast.seed = (uint64_t)(uintptr_t)t;
     arena_init(&t->strings);
+    arena_init(&t->before);
     make_slots(t, FIRST_SLOTS);
     return t;
 }
@@ -54,6 +56,7 @@ void intern_free(intern_t *t) {
     if (!t)
         return;
     arena_fini(&t->strings);
+    arena_fini(&t->before);
     map_fini(&t->spellings);
     map_fini(&t->values);
     mem_free(t->symbols);
@@ -204,7 +207,9 @@ uint32_t intern_generation(const intern_t *t) { return t->generation; }
 static void restart(intern_t *t) {
     map_clear(&t->spellings);
     map_clear(&t->values);
-    arena_reset(&t->strings);
+    arena_t strings = t->strings;
+    t->strings = t->before; /* empty: see intern_between_batches */
+    t->before = strings;
     t->n_symbols = 0;
     t->n_short = t->n_long = 0;
     make_slots(t, FIRST_SLOTS);
@@ -215,6 +220,7 @@ static void restart(intern_t *t) {
 
 void intern_between_batches(intern_t *t) {
     t->age++;
+    arena_reset(&t->before);
     if (t->resting) {
         t->resting--;
         return;

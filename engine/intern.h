@@ -3,7 +3,8 @@
  * A string is looked up by the body as it stood in the record, still escaped; it is unescaped and validated only the
  * first time. Different spellings of one value share one symbol. The table is bounded in entries and bytes: when it is
  * full, intern_raw answers NULL and the caller keeps the string for the batch alone. At a batch boundary a table that
- * misses too often is emptied and starts a new generation; nothing may keep a sym_t across batches. One thread. */
+ * misses too often is emptied and starts a new generation. A sym_t lasts until the second boundary after its batch began:
+ * one batch may be looked at while the next is being made. One thread; another may read symbols that it was given. */
 #ifndef ANANAS_INTERN_H
 #define ANANAS_INTERN_H
 #include "cell.h"

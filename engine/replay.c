@@ -66,40 +66,75 @@ static int tell_mark(replay_t *r, int64_t mark, error_t *e) {
     return rc;
 }
 
+/* The earliest step that was begun: its output, and its events are the source's again. */
+static int finish_step(replay_t *r, error_t *e) {
+    int rc = task_next(r->task, e);
+    int written = write_out(r, e);
+    profile_lap(r->profile, PROFILE_WRITE, NULL);
+    task_commit(r->task);
+    profile_lap(r->profile, PROFILE_COMMIT, NULL);
+    source_release(r->source);
+    return rc ? rc : written;
+}
+
+/* What stands alone in its poll, with nothing begun before it. */
+static int take_alone(replay_t *r, const event_t *ev, error_t *e) {
+    int rc = 0;
+    if (ev->kind == EVENT_RULES)
+        reload(r, ev->path);
+    else
+        rc = tell_mark(r, ev->time, e);
+    source_release(r->source);
+    return rc;
+}
+
+static int stands_alone(const event_t *events, int n) {
+    return n == 1 && (events[0].kind == EVENT_RULES || events[0].kind == EVENT_MARK);
+}
+
+/* While a step is carried out, the one behind it is being decoded, and the one behind that is being read: no step waits for
+ * input that is not there. */
+static int run_steps(replay_t *r, event_t *events[2], uint32_t max, uint64_t *seen, error_t *e) {
+    int rc = 0, end = 0, begun = 0;
+    for (uint32_t turn = 0; !end; turn++) {
+        error_t fault;
+        int n = source_poll(r->source, events[turn % 2], max, begun ? 0 : -1, &end, &fault);
+        int alone = stands_alone(events[turn % 2], n);
+        profile_lap(r->profile, PROFILE_INPUT, NULL);
+        if (n > 0 && !alone)
+            task_begin(r->task, events[turn % 2], (uint32_t)n, r->now, 1);
+        if (begun)
+            rc = finish_step(r, e);
+        begun = n > 0 && !alone;
+        if (rc) {
+            task_drop(r->task);
+            return rc;
+        }
+        if (n < 0)
+            return *e = fault, n;
+        *seen += (uint64_t)n;
+        if (alone)
+            rc = take_alone(r, events[turn % 2], e);
+        else if (n == 0)
+            source_release(r->source);
+        if (rc == 0 && !begun) /* a pipe's reader sees what there is */
+            rc = sink_flush(r->sink, e);
+        if (rc)
+            return rc;
+        show_progress(r, *seen, 0);
+    }
+    return begun ? finish_step(r, e) : 0;
+}
+
 int replay_run(replay_t *r, error_t *e) {
     uint32_t max = step_events();
-    event_t *events = mem_alloc(max * sizeof *events);
+    event_t *events[2] = {mem_alloc(max * sizeof(event_t)), mem_alloc(max * sizeof(event_t))};
     uint64_t seen = 0;
-    int rc = 0, end = 0;
     r->started = r->shown = clock_mono(&clock_system);
     r->show_progress = log_paints(STDERR_FILENO);
     task_since(r->task, r->since);
     profile_lap(r->profile, PROFILE_START, NULL);
-    while (!end && rc == 0) {
-        int n = source_poll(r->source, events, max, -1, &end, e);
-        if (n < 0) {
-            rc = n;
-            break;
-        }
-        profile_lap(r->profile, PROFILE_INPUT, NULL);
-        if (n == 1 && events[0].kind == EVENT_RULES) {
-            reload(r, events[0].path);
-        } else if (n == 1 && events[0].kind == EVENT_MARK) {
-            rc = tell_mark(r, events[0].time, e);
-        } else if (n > 0) {
-            rc = task_step(r->task, events, (uint32_t)n, r->now, e);
-            int written = write_out(r, e);
-            rc = rc ? rc : written;
-            profile_lap(r->profile, PROFILE_WRITE, NULL);
-            task_commit(r->task);
-            profile_lap(r->profile, PROFILE_COMMIT, NULL);
-        }
-        seen += (uint64_t)n;
-        source_release(r->source);
-        if (rc == 0 && n < (int)max) /* a pipe's reader sees what there is */
-            rc = sink_flush(r->sink, e);
-        show_progress(r, seen, 0);
-    }
+    int rc = run_steps(r, events, max, &seen, e);
     if (rc == 0 && r->flush) {
         rc = task_finish(r->task, e);
         rc = rc ? rc : write_out(r, e);
@@ -108,7 +143,8 @@ int replay_run(replay_t *r, error_t *e) {
     }
     show_progress(r, seen, 1);
     r->seconds = (double)(clock_mono(&clock_system).ns - r->started.ns) / 1e9;
-    mem_free(events);
+    mem_free(events[0]);
+    mem_free(events[1]);
     int flushed = sink_flush(r->sink, e);
     return rc ? rc : flushed;
 }

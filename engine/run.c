@@ -1,6 +1,5 @@
 #include "run.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -384,11 +383,6 @@ static int loop(run_t *r, error_t *e) {
     return rc ? rc : ended;
 }
 
-static int cores(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-}
-
 static int open_all(run_t *r, error_t *e) {
     const run_options_t *o = r->o;
     int rc = o->topics_exist ? 0 : outputs_ensure(o->config, o->plan, &r->kafka, &stop_asked, e);
@@ -398,7 +392,7 @@ static int open_all(run_t *r, error_t *e) {
         log_say(r->log, LOG_WARN, "rules", "%s", e->text);
     r->reloader = reloader_new(o->config, o->rules, r->log, check_outputs, r);
     if (r->n_tasks > 1)
-        r->gate = gate_new(o->config->threads > 0 ? (int)o->config->threads : cores());
+        r->gate = gate_new(config_threads(o->config));
     if (!o->grouped) {
         int32_t all = 0;
         own(r, &all, 1);

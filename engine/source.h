@@ -2,7 +2,8 @@
  *
  * An input event is a record or a control event; the order in which a source gives them is the order of ticks, and
  * everything the engine computes follows from that order alone. run, replay, demo, test and diff differ only in the
- * source and sink they plug in. The bytes of an event are the source's until source_release. One thread. */
+ * source and sink they plug in. The bytes of an event are the source's until source_release; two polls may be out at a
+ * time. One thread polls and releases; others may look at the bytes. */
 #ifndef ANANAS_SOURCE_H
 #define ANANAS_SOURCE_H
 #include "decode.h"
@@ -38,7 +39,7 @@ struct source {
     /* Up to max events; waits at most timeout_ms for the first. Count, 0: nothing now, or a negative ERR_*. *end = 1
      * when there will be no more. */
     int (*poll)(source_t *s, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e);
-    void (*release)(source_t *s); /* the events of the last poll are no longer looked at */
+    void (*release)(source_t *s); /* of the polls that are out, the events of the earliest are no longer looked at */
     void (*close)(source_t *s);
 };
 

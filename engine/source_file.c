@@ -1,5 +1,7 @@
 #include "source_file.h"
 
+#include <assert.h>
+
 #include "envelope.h"
 #include "input.h"
 #include "json.h"
@@ -10,7 +12,9 @@ typedef struct source_file {
     source_t base;
     source_file_options_t options;
     input_t *input;
-    arena_t arena;
+    arena_t arenas[2]; /* of the polls that are out, by number */
+    arena_t *arena;    /* of this poll */
+    uint64_t polled, released;
     event_t *known; /* partitions found by reading the file once */
     size_t n_known, cap_known, next_known;
     event_t held; /* a reload or a mark that waits for its own poll */
@@ -80,14 +84,14 @@ static int find_partitions(source_file_t *f, error_t *e) {
         if ((rc = input_line(in, &line, 1, &end, e)) < 0)
             break;
         if (rc == 0) {
-            input_release(in);
-            arena_reset(&f->arena);
+            input_batch(in);
+            arena_reset(f->arena);
             continue;
         }
         if (is_known(f, line))
             continue;
         envelope_t env;
-        envelope_parse(line, &f->arena, &env);
+        envelope_parse(line, f->arena, &env);
         if (env.kind != LINE_RECORD && env.kind != LINE_PARTITIONS && env.kind != LINE_IDLE)
             continue;
         int32_t topic = task_topics_find(f->options.topics, env.topic);
@@ -98,7 +102,7 @@ static int find_partitions(source_file_t *f, error_t *e) {
         for (int32_t p = 0; env.kind == LINE_PARTITIONS && p < env.partitions; p++)
             know(f, topic, p);
     }
-    arena_reset(&f->arena);
+    arena_reset(f->arena);
     input_close(in);
     return rc < 0 ? rc : 0;
 }
@@ -106,7 +110,7 @@ static int find_partitions(source_file_t *f, error_t *e) {
 /* 1: *ev is an event; 0: the line is none. */
 static int event_of(source_file_t *f, slice_t line, event_t *ev) {
     envelope_t e;
-    envelope_parse(line, &f->arena, &e);
+    envelope_parse(line, f->arena, &e);
     *ev = (event_t){.record = {.topic = -1,
                                .partition = (int32_t)e.partition,
                                .offset = offset_of(f, &e),
@@ -198,6 +202,10 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
     source_file_t *f = (source_file_t *)s;
     uint32_t n = 0;
     *end = 0;
+    assert(f->polled - f->released < 2);
+    f->arena = &f->arenas[f->polled++ % 2];
+    arena_reset(f->arena);
+    input_batch(f->input);
     while (n < max) {
         if (pending_event(f, n, &events[n])) {
             if (!stands_alone(&events[n++]))
@@ -228,16 +236,14 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
     return (int)n;
 }
 
-static void file_release(source_t *s) {
-    source_file_t *f = (source_file_t *)s;
-    arena_reset(&f->arena);
-    input_release(f->input);
-}
+/* Arenas and lines go with the polls to come. */
+static void file_release(source_t *s) { ((source_file_t *)s)->released++; }
 
 static void file_close(source_t *s) {
     source_file_t *f = (source_file_t *)s;
     input_close(f->input);
-    arena_fini(&f->arena);
+    arena_fini(&f->arenas[0]);
+    arena_fini(&f->arenas[1]);
     mem_free(f->known);
     mem_free(f->path);
     mem_free(f);
@@ -247,7 +253,9 @@ int source_file_open(source_t **out, const source_file_options_t *o, error_t *e)
     source_file_t *f = mem_zalloc(sizeof *f);
     f->base = (source_t){file_poll, file_release, file_close};
     f->options = *o;
-    arena_init(&f->arena);
+    arena_init(&f->arenas[0]);
+    arena_init(&f->arenas[1]);
+    f->arena = &f->arenas[0];
     int rc = input_open(&f->input, o->path, e);
     if (rc == 0 && o->raw_topic < 0 && input_is_file(f->input))
         rc = find_partitions(f, e);

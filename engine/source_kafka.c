@@ -1,5 +1,6 @@
 #include "source_kafka.h"
 
+#include <assert.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,14 @@ static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *se
     return 0; /* librdkafka tries again and speaks through the error callback */
 }
 
+/* What the poll at work gives out. */
+static lent_t *lent_now(source_kafka_t *s) { return &s->lent[s->polled % 2]; }
+
+static void lend(lent_t *l, rd_kafka_message_t *m) {
+    mem_grow(&l->messages, &l->cap, l->n + 1, sizeof(rd_kafka_message_t *));
+    l->messages[l->n++] = m;
+}
+
 /* 1: *ev is the record. */
 static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *seen, mono_t now, event_t *ev) {
     partition_t *p = part_of(s, m, seen);
@@ -99,7 +108,7 @@ static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *
                                .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
                                .key = {m->key, m->key ? m->key_len : 0},
                                .value = {m->payload, m->payload ? m->len : 0},
-                               .headers = s->wants_headers ? headers_kafka_json(m, &s->arena) : (slice_t){NULL, 0},
+                               .headers = s->wants_headers ? headers_kafka_json(m, &lent_now(s)->arena) : (slice_t){NULL, 0},
                                .own = m}};
     return 1;
 }
@@ -232,8 +241,7 @@ static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, m
             return n;
         do {
             rd_kafka_message_t *m = p->ready[p->next_ready++];
-            mem_grow(&s->messages, &s->cap_messages, s->n_messages + 1, sizeof(rd_kafka_message_t *));
-            s->messages[s->n_messages++] = m;
+            lend(lent_now(s), m);
             n += (uint32_t)take_message(s, m, &seen, now, &events[n]);
             if (p->next_ready == p->n_ready) {
                 s->last_record = now;
@@ -261,8 +269,7 @@ static int give_frames(source_kafka_t *s, event_t *events, uint32_t max, mono_t 
         if (p->next_ready == p->n_ready)
             break;
         rd_kafka_message_t *m = p->ready[p->next_ready++];
-        mem_grow(&s->messages, &s->cap_messages, s->n_messages + 1, sizeof(rd_kafka_message_t *));
-        s->messages[s->n_messages++] = m;
+        lend(lent_now(s), m);
         if (!take_message(s, m, &seen, now, &events[n]))
             continue;
         events[n++].kind = EVENT_FRAME;
@@ -316,6 +323,7 @@ static int give_more(source_kafka_t *s, event_t *events, uint32_t max, int timeo
 static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout_ms, int *end, error_t *e) {
     source_kafka_t *s = (source_kafka_t *)base;
     int cut = 0;
+    assert(s->polled - s->released < 2);
     *end = 0;
     uint32_t n = tell_partitions(s, events, max);
     int rc = s->rk ? serve_client(s, e) : 0;
@@ -326,15 +334,21 @@ static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout
     n += (uint32_t)rc;
     if (n < max && !cut && !s->held)
         n += tell_idle(s, clock_mono(s->clock), events + n, max - n);
+    s->polled++;
     return (int)n;
+}
+
+static void give_back(lent_t *l) {
+    for (size_t i = 0; i < l->n; i++)
+        rd_kafka_message_destroy(l->messages[i]);
+    l->n = 0;
+    arena_reset(&l->arena);
 }
 
 static void kafka_release(source_t *base) {
     source_kafka_t *s = (source_kafka_t *)base;
-    for (size_t i = 0; i < s->n_messages; i++)
-        rd_kafka_message_destroy(s->messages[i]);
-    s->n_messages = 0;
-    arena_reset(&s->arena);
+    if (s->released < s->polled) /* reading anew took all back */
+        give_back(&s->lent[s->released++ % 2]);
 }
 
 static void parts_free(partition_t *parts, uint32_t n) {
@@ -350,7 +364,9 @@ static void parts_free(partition_t *parts, uint32_t n) {
 
 /* The waker asks through the client that reads: nobody takes that away while it does. */
 static void stop_reading(source_kafka_t *s) {
-    kafka_release(&s->base);
+    give_back(&s->lent[0]);
+    give_back(&s->lent[1]);
+    s->released = s->polled;
     pthread_mutex_lock(&s->lock);
     partition_t *parts = s->parts;
     uint32_t n = s->n_parts;
@@ -381,9 +397,11 @@ static void kafka_close(source_t *base) {
     sem_destroy(&s->roused);
     pthread_cond_destroy(&s->asked);
     pthread_mutex_destroy(&s->lock);
-    arena_fini(&s->arena);
+    for (int i = 0; i < 2; i++) {
+        arena_fini(&s->lent[i].arena);
+        mem_free(s->lent[i].messages);
+    }
     mem_free(s->positions);
-    mem_free(s->messages);
     mem_free(s);
 }
 
@@ -406,7 +424,8 @@ int source_kafka_open(source_t **out, const config_t *c, kafka_context_t *ctx, c
     s->clock = clock;
     s->wants_headers = wants_headers(c);
     s->last_record = s->last_clock = clock_mono(clock);
-    arena_init(&s->arena);
+    arena_init(&s->lent[0].arena);
+    arena_init(&s->lent[1].arena);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->asked, NULL);
     sem_init(&s->roused, 0, 0);

@@ -23,6 +23,12 @@ typedef struct partition {
     _Atomic int64_t next; /* at.offset for other threads */
 } partition_t;
 
+typedef struct lent { /* of one poll */
+    rd_kafka_message_t **messages;
+    size_t n, cap;
+    arena_t arena;
+} lent_t;
+
 typedef struct source_kafka {
     source_t base;
     const config_t *config;
@@ -38,9 +44,8 @@ typedef struct source_kafka {
     int32_t aside;          /* the topic that carries frames, -1: none */
     int held;               /* no records for now */
     position_t *positions;
-    rd_kafka_message_t **messages;
-    size_t n_messages, cap_messages;
-    arena_t arena;
+    lent_t lent[2]; /* of the polls that are out, by number */
+    uint64_t polled, released;
     int wants_headers;
     mono_t last_record, last_clock;
     pthread_t waker;

@@ -6,17 +6,14 @@
 
 /* ---- one step ---- */
 
-static void step_begin(task_t *t) {
+static void step_begin(task_t *t, const intake_step_t *in) {
     arena_reset(&t->arena);
     t->outbox.n = 0;
     t->step.number++;
-    intern_between_batches(t->intern);
-    script_symbols(t->generation->script, intern_generation(t->intern));
-    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
-        t->sources[i].n_records = 0;
+    script_symbols(t->generation->script, in->symbols);
     if (!t->dispatch)
         return;
-    dispatch_symbols(t->dispatch, intern_generation(t->intern));
+    dispatch_symbols(t->dispatch, in->symbols);
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
         if (t->pipelines[i].exchange)
             exchange_begin(t->pipelines[i].exchange);
@@ -29,27 +26,12 @@ static int source_has_topic(const source_run_t *s, int32_t topic) {
     return 0;
 }
 
-/* Each source gets the records of its topics, with the tick of the event. */
-static void split_records(task_t *t, const event_t *events, uint32_t n) {
-    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
-        source_run_t *s = &t->sources[i];
-        mem_grow(&s->records, &s->cap, n, sizeof *s->records);
-        for (uint32_t e = 0; e < n; e++) {
-            if (events[e].kind != EVENT_RECORD || !source_has_topic(s, events[e].record.topic))
-                continue;
-            record_t *r = &s->records[s->n_records++];
-            *r = events[e].record;
-            r->tick = e;
-        }
-    }
-}
-
 static void count_records(task_t *t) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        s->stats.records += s->n_records;
-        for (size_t r = 0; r < s->n_records; r++)
-            s->stats.bytes += s->records[r].value.len;
+        s->stats.records += s->in->n;
+        for (size_t r = 0; r < s->in->n; r++)
+            s->stats.bytes += s->in->records[r].value.len;
     }
 }
 
@@ -82,7 +64,7 @@ static void dead_letter(task_t *t, const record_t *r, const char *reason) {
 }
 
 static void take_bad_record(task_t *t, source_run_t *s, const decode_bad_t *bad) {
-    const record_t *r = &s->records[bad->record];
+    const record_t *r = &s->in->records[bad->record];
     if (bad->is_tombstone) {
         s->stats.tombstones++;
         return;
@@ -99,18 +81,8 @@ static void take_bad_record(task_t *t, source_run_t *s, const decode_bad_t *bad)
 static void take_bad(task_t *t) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        for (uint32_t k = 0; k < s->decoded.n_bad; k++)
-            take_bad_record(t, s, &s->decoded.bad[k]);
-    }
-}
-
-static void decode_sources(task_t *t, const event_t *events, uint32_t n, wall_t wall) {
-    step_begin(t);
-    split_records(t, events, n);
-    for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
-        source_run_t *s = &t->sources[i];
-        etime_t latest = s->spec->max_ahead == AHEAD_NONE ? ETIME_MAX : wall.ms + s->spec->max_ahead;
-        decode_records(s->decoder, s->records, (uint32_t)s->n_records, latest, &t->arena, &s->decoded);
+        for (uint32_t k = 0; k < s->in->decoded.n_bad; k++)
+            take_bad_record(t, s, &s->in->decoded.bad[k]);
     }
 }
 
@@ -119,9 +91,9 @@ static int find_stop(task_t *t, uint32_t *n, error_t *e) {
     int rc = 0;
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        for (uint32_t k = 0; s->spec->on_bad == BAD_STOP && k < s->decoded.n_bad; k++) {
-            const decode_bad_t *bad = &s->decoded.bad[k];
-            const record_t *r = &s->records[bad->record];
+        for (uint32_t k = 0; s->spec->on_bad == BAD_STOP && k < s->in->decoded.n_bad; k++) {
+            const decode_bad_t *bad = &s->in->decoded.bad[k];
+            const record_t *r = &s->in->records[bad->record];
             if (bad->is_tombstone || r->tick >= *n)
                 continue;
             *n = r->tick;
@@ -135,7 +107,7 @@ static int find_stop(task_t *t, uint32_t *n, error_t *e) {
 /* One event's effect on a source's watermark; *good walks the source's decoded rows. 1 when it changed. */
 static int watermark_event(source_run_t *s, const event_t *ev, uint32_t tick, uint32_t *good) {
     watermark_t *w = &s->watermark;
-    const batch_t *b = s->decoded.batch;
+    const batch_t *b = s->in->decoded.batch;
     if (ev->kind == EVENT_RECORD) {
         if (!source_has_topic(s, ev->record.topic))
             return 0;
@@ -161,7 +133,7 @@ static void advance_watermarks(task_t *t, const event_t *events, uint32_t n) {
         mark_t *marks = arena_array(&t->arena, mark_t, n + t->n_words + 1);
         uint32_t n_marks = 0, good = 0, word = 0;
         s->out = (stream_t){
-            .batch = s->decoded.batch, .marks = marks, .wm_before = s->watermark.now, .idle_before = s->watermark.idle};
+            .batch = s->in->decoded.batch, .marks = marks, .wm_before = s->watermark.now, .idle_before = s->watermark.idle};
         for (uint32_t e = 0; e < n; e++) {
             uint32_t tick = task_tick(t, e);
             int was_idle = s->watermark.idle;
@@ -247,9 +219,9 @@ static void count_bad(task_t *t) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
         watermark_t *w = &s->watermark;
-        for (uint32_t k = 0; k < s->decoded.n_bad; k++) {
-            const record_t *r = &s->records[s->decoded.bad[k].record];
-            int part = s->decoded.bad[k].is_tombstone ? -1 : watermark_find(w, r->topic, r->partition);
+        for (uint32_t k = 0; k < s->in->decoded.n_bad; k++) {
+            const record_t *r = &s->in->records[s->in->decoded.bad[k].record];
+            int part = s->in->decoded.bad[k].is_tombstone ? -1 : watermark_find(w, r->topic, r->partition);
             if (part >= 0)
                 w->parts[part].bad++;
         }
@@ -275,7 +247,7 @@ static void run_rules(task_t *t) {
         rule_input(t, p, &in);
         stop_with_inputs(t, p);
         const fast_unnest_t *f = &t->fast[i];
-        const unnested_t *fast = f->used ? &t->sources[f->source].decoded.unnested[f->index] : NULL;
+        const unnested_t *fast = f->used ? &t->sources[f->source].in->decoded.unnested[f->index] : NULL;
         if (p->stats.quarantined)
             pipeline_skip(p, &t->step, &in);
         else if (pipeline_run(p, &t->step, &in, fast, &t->outbox))
@@ -309,13 +281,25 @@ static int read_frames(task_t *t, const event_t *events, uint32_t n, uint32_t *n
     return 0;
 }
 
-int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e) {
-    decode_sources(t, events, n, wall);
-    int rc = find_stop(t, &n, e);
+void task_begin(task_t *t, const event_t *events, uint32_t n, wall_t wall, int ahead) {
+    intake_begin(t->intake, events, n, wall, ahead && !t->dispatch && t->options.ahead);
+}
+
+void task_drop(task_t *t) { intake_drop(t->intake); }
+
+int task_next(task_t *t, error_t *e) {
+    intake_step_t *in = intake_take(t->intake);
+    for (uint32_t i = 0; i < t->options.config->n_sources; i++)
+        t->sources[i].in = &in->parts[i];
+    int rc = find_stop(t, &in->n, e);
     if (rc)
-        decode_sources(t, events, n, wall);
+        intake_cut(t->intake, in, in->n);
+    step_begin(t, in);
+    const event_t *events = in->events;
+    uint32_t n = in->n, n_ticks = n;
+    if (t->options.profile)
+        profile_add(t->options.profile, PROFILE_DECODE, in->ahead_ns);
     profile_lap(t->options.profile, PROFILE_DECODE, NULL);
-    uint32_t n_ticks = n;
     int torn = read_frames(t, events, n, &n_ticks, rc, e);
     if (torn)
         return torn;
@@ -331,6 +315,11 @@ int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t
         dispatch_take(t->dispatch, &t->outbox);
     t->stepped = 1;
     return rc;
+}
+
+int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e) {
+    intake_begin(t->intake, events, n, wall, 0);
+    return task_next(t, e);
 }
 
 int task_finish(task_t *t, error_t *e) {

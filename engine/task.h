@@ -25,6 +25,7 @@ typedef struct task_options {
     script_limits_t limits;      /* for scripts the task opens itself, after a runaway */
     store_t *store;              /* restored state, taken over; NULL: it starts with none */
     profile_t *profile;          /* outlives the task; NULL: nothing is measured */
+    int ahead;                   /* a second thread may be had for decoding */
     int32_t number, parallelism; /* task 0..parallelism-1; parallelism 0 or 1: nothing is exchanged */
     /* Headers of a record by its `own`, see headers_kafka_list; NULL where no record has one. */
     uint32_t (*own_headers)(const void *own, arena_t *a, uint32_t more, header_t **out);
@@ -38,6 +39,12 @@ store_t *task_close(task_t *t); /* frees all but its state, which is the caller'
 /* The events of one poll, numbered as ticks. wall: bounds max_ahead. 0, or ERR_INVALID where a source's on_bad_record is
  * "stop" and there was one (*e says which); then the outbox holds what came before. */
 int task_step(task_t *t, const event_t *events, uint32_t n, wall_t wall, error_t *e);
+/* The same in two: what was begun to be decoded ahead is decoded on another thread, where the task may have one, while the
+ * step before it is carried out by task_next. Two steps may be begun at a time; their events stay until the second task_begin after. While
+ * one is begun the task is not reloaded or rolled back, and a step that stopped drops the one behind it. */
+void task_begin(task_t *t, const event_t *events, uint32_t n, wall_t wall, int ahead);
+int task_next(task_t *t, error_t *e);
+void task_drop(task_t *t); /* what was begun is not carried out */
 
 /* ---- parallelism above 1; all of these are 0 or do nothing without ---- */
 
@@ -54,7 +61,7 @@ int task_waits(const task_t *t);
 uint32_t task_rounds(const task_t *t);
 /* End of bounded input: every watermark goes to +infinity. */
 int task_finish(task_t *t, error_t *e);
-const outbox_t *task_outbox(const task_t *t); /* of the last step; valid until the next */
+const outbox_t *task_outbox(const task_t *t); /* of the last step; valid until the next, or the second that is begun */
 
 /* Windows that began before this event time are not emitted: history was read from there on, so they lack rows. */
 void task_since(task_t *t, etime_t since);

@@ -66,7 +66,7 @@ static int32_t on_topic(void *ctx, slice_t name) {
 static const sym_t *on_symbol(void *ctx, slice_t body) {
     const reading_t *x = ctx;
     int status;
-    return intern_raw(x->t->intern, body.s, body.len, &status);
+    return intern_raw(intake_symbols(x->t->intake), body.s, body.len, &status);
 }
 
 static int read_frame(reading_t *x, const record_t *r, error_t *e) {
@@ -117,10 +117,11 @@ int task_read_frames(task_t *t, const event_t *events, uint32_t n, uint32_t *n_t
 void task_renumber(task_t *t) {
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        origin_t *origins = (origin_t *)(uintptr_t)s->decoded.batch->origins; /* made in this step, for this step */
-        for (size_t r = 0; r < s->n_records; r++)
-            s->records[r].tick = t->ticks[s->records[r].tick];
-        for (uint32_t o = 0; o < s->decoded.batch->n_origins; o++)
+        const batch_t *b = s->in->decoded.batch;
+        origin_t *origins = (origin_t *)(uintptr_t)b->origins; /* made in this step, for this step */
+        for (size_t r = 0; r < s->in->n; r++)
+            s->in->records[r].tick = t->ticks[s->in->records[r].tick];
+        for (uint32_t o = 0; o < b->n_origins; o++)
             origins[o].tick = t->ticks[origins[o].tick];
     }
 }

@@ -5,9 +5,6 @@
 #include "reload.h"
 #include "task_parts.h"
 
-#define INTERN_SYMBOLS 65536u
-#define INTERN_BYTES (8u << 20)
-
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 char **task_topics_new(const config_t *c) {
@@ -118,9 +115,9 @@ static void decoder_make(task_t *t, uint32_t index) {
         t->fast[i] = (fast_unnest_t){index, u, 1};
     }
     decode_spec_t spec = {w.at, w.n, unnests, n_unnests, s->spec->event_time, s->spec->event_unit_ms};
-    decoder_free(s->decoder);
-    s->decoder = decoder_new(&spec, t->intern);
-    decoder_name_topics(s->decoder, (const char *const *)t->topics, t->n_topics);
+    decoder_t *d = decoder_new(&spec, intake_symbols(t->intake));
+    decoder_name_topics(d, (const char *const *)t->topics, t->n_topics);
+    intake_source(t->intake, index, s->topics, s->spec->topics.n, d);
     mem_free(w.at);
     mem_free(unnests);
 }
@@ -206,7 +203,7 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     t->generation = generation_new(script, plan, &go);
     t->since = ETIME_MIN;
     arena_init(&t->arena);
-    t->intern = intern_new(INTERN_SYMBOLS, INTERN_BYTES);
+    t->intake = intake_new(o->config);
     t->store = o->store ? o->store : store_new((size_t)o->config->max_state);
     t->topics = task_topics_new(o->config);
     while (t->topics[t->n_topics])
@@ -228,18 +225,17 @@ void task_free(task_t *t) { store_free(task_close(t)); }
 store_t *task_close(task_t *t) {
     if (!t)
         return NULL;
+    intake_free(t->intake);
     tables_free(task_rules(t), t->pipelines, t->verdicts);
     mem_free(t->fast);
     mem_free(t->errors);
     mem_free(t->extras);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++) {
         source_run_t *s = &t->sources[i];
-        decoder_free(s->decoder);
         watermark_fini(&s->watermark);
         valve_fini(&s->everywhere);
         mem_free(s->topics);
         mem_free(s->extras.at);
-        mem_free(s->records);
     }
     mem_free(t->sources);
     placement_fini(&t->placement);
@@ -248,7 +244,6 @@ store_t *task_close(task_t *t) {
     mem_free(t->words);
     generation_drop(t->generation);
     store_t *store = t->store;
-    intern_free(t->intern);
     arena_fini(&t->arena);
     outbox_fini(&t->outbox);
     mem_free(t->topics);

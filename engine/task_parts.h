@@ -6,6 +6,7 @@
 #define ANANAS_TASK_PARTS_H
 #include "dispatch.h"
 #include "generation.h"
+#include "intake.h"
 #include "pipeline.h"
 #include "report.h"
 #include "share.h"
@@ -14,16 +15,13 @@
 typedef struct source_run {
     const source_spec_t *spec;
     int32_t *topics; /* indexes into the task's topic names */
-    decoder_t *decoder;
     names_t extras; /* names of its metadata columns */
     watermark_t watermark;
     valve_t everywhere;  /* the source's watermark at all tasks, where there are several */
     parcel_level_t said; /* what they know of ours */
     int is_said;
     source_stats_t stats;
-    record_t *records; /* of this step */
-    size_t n_records, cap;
-    decoded_t decoded;
+    intake_part_t *in; /* what this step reads */
     stream_t out;
 } source_run_t;
 
@@ -51,7 +49,7 @@ struct task {
     generation_t *generation; /* of the rules that run; leaving versions of a rule hold older ones */
     char **topics;            /* sorted by name, NULL-terminated */
     uint32_t n_topics;
-    intern_t *intern;
+    intake_t *intake;
     store_t *store;
     arena_t arena;
     source_run_t *sources;

@@ -45,27 +45,30 @@ local function open(from)
     return ffi.gc(out[0], lib.input_close)
 end
 
--- Every line, looked at only when the lines are let go: they stay until then. Then the fault, if there was one.
+-- Every line, looked at only when the batch after its own ends: they stay until then. Then the fault, if there was one.
 local function lines_of(input)
-    local list, borrowed, line, stop, e = {}, {}, ffi.new "slice_t", ffi.new "int[1]", ffi.new "error_t"
+    local list, before, borrowed, line, stop, e = {}, {}, {}, ffi.new "slice_t", ffi.new "int[1]", ffi.new "error_t"
     local function release()
-        for _, s in ipairs(borrowed) do list[#list + 1] = ffi.string(s.s, s.len) end
-        borrowed = {}
-        lib.input_release(input)
+        for _, s in ipairs(before) do list[#list + 1] = ffi.string(s.s, s.len) end
+        before, borrowed = borrowed, {}
+        lib.input_batch(input)
+    end
+    local function all()
+        release()
+        release()
+        return list
     end
     while true do
         local rc = lib.input_line(input, line, 1, stop, e)
         if rc == 1 then
             borrowed[#borrowed + 1] = ffi.new("slice_t", line)
-            assert.equal(#list + #borrowed, tonumber(lib.input_line_number(input)))
+            assert.equal(#list + #before + #borrowed, tonumber(lib.input_line_number(input)))
         end
         if rc < 0 then
-            release()
-            return list, ffi.string(e.text)
+            return all(), ffi.string(e.text)
         end
         if rc == 0 and stop[0] == 1 then
-            release()
-            return list
+            return all()
         end
         if rc == 0 or math.random() < 0.1 then release() end
     end
@@ -140,7 +143,7 @@ describe("input", function()
         local function say(text) assert.equal(#text, tonumber(ffi.C.write(ends[1], text, #text))) end
         local input
         local function ask()
-            lib.input_release(input)
+            lib.input_batch(input)
             local rc = lib.input_line(input, line, 0, stop, e)
             return rc == 1 and ffi.string(line.s, line.len) or rc == 0 and (stop[0] == 1 and "end" or "nothing")
         end

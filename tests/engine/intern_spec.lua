@@ -81,6 +81,24 @@ describe("intern", function()
         assert.is_true(lib.intern_generation(t) > generation)
         assert.is_truthy(raw(t, "calm 7"))
     end)
+    it("leaves the symbols of a batch whole while the next is made, also where that starts a generation", function()
+        math.randomseed(SEED or 1)
+        local before, restarts = {}, 0
+        for batch = 1, 600 do
+            local generation, now = lib.intern_generation(t), {}
+            lib.intern_between_batches(t)
+            if lib.intern_generation(t) > generation then restarts = restarts + 1 end
+            local hostile = batch % 100 > 80
+            for i = 1, hostile and 200 or 3 do
+                local value = hostile and i > 3 and ("hostile %d"):format(math.random(1, 1e9)) or "calm " .. i
+                local s = raw(t, value)
+                if s then now[#now + 1] = { s, value } end
+            end
+            for _, pair in ipairs(before) do assert.equal(pair[2], ffi.string(pair[1].bytes, pair[1].len)) end
+            before = now
+        end
+        assert.is_true(restarts > 5)
+    end)
     it("keeps its generation while it serves", function()
         for i = 1, 100 do raw(t, "value " .. i) end
         for _ = 1, 1000 do

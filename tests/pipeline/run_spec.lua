@@ -16,7 +16,7 @@ describe("the pizza rules on a real broker, " .. orders .. " orders, seed " .. s
     local run, stopped, rest
 
     setup(function()
-        run = pizza_run.new { name = "run", orders = orders, seed = seed }
+        run = pizza_run.new { name = "run", orders = orders, seed = seed, settings = "threads (3)" }      -- decodes ahead
         local engine = run:start()
         run:wait(120)
         process.eventually(40, function()
@@ -51,7 +51,8 @@ end)
 for _, delivery in ipairs { "exactly_once", "at_least_once" } do
     describe("stopped and killed at random moments, " .. delivery, function()
         it(delivery == "exactly_once" and "gives exactly what an uninterrupted run gives" or "loses nothing", function()
-            local run = pizza_run.new { name = delivery, orders = 20000, seed = seed, delivery = delivery }
+            local run = pizza_run.new { name = delivery, orders = 20000, seed = seed, delivery = delivery,
+                settings = delivery == "exactly_once" and "threads (3)" or "threads (1)" }
             math.randomseed(tonumber(seed) or 1)
             for round = 1, 6 do
                 local engine = run:start()

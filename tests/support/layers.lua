@@ -10,7 +10,7 @@ local LAYERS = {
         "version", "failpoint", "frame" },
     -- what travels, and the plan it travels by
     { "cell", "intern", "batch", "stream", "envelope", "decode", "unnest", "watermark", "pattern", "program", "rule", "config",
-        "orders", "source", "sink", "placement", "parcel", "dispatch" },
+        "orders", "source", "sink", "placement", "parcel", "dispatch", "intake" },
     -- state, and the door into Lua
     { "store", "blob", "keystate", "rowlog", "distinct", "quantile", "total", "window", "panes", "sessions", "matcher", "script",
         "generation" },
