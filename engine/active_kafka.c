@@ -157,12 +157,22 @@ static uint32_t count_kind(const event_t *events, uint32_t n, event_kind_t kind)
     return found;
 }
 
-/* The earliest step that was begun, of those events. */
-static int finish_step(active_t *a, const event_t *events, uint32_t n, error_t *e) {
+/* A slice is on its way. Where it is decoded on this thread, that is work like any other. */
+static int64_t begin_slice(active_t *a, const event_t *events, uint32_t n, wall_t wall, int ahead) {
+    gate_enter(a->o.gate);
+    mono_t begin = clock_mono(&clock_system);
+    task_begin(a->task, events, n, wall, ahead);
+    int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
+    gate_leave(a->o.gate);
+    return took_ns;
+}
+
+/* The earliest slice that was begun, of those events. */
+static int finish_slice(active_t *a, const event_t *events, uint32_t n, int64_t *took_ns, error_t *e) {
     gate_enter(a->o.gate);
     mono_t begin = clock_mono(&clock_system);
     int stop = task_next(a->task, e);
-    int64_t took_ns = clock_mono(&clock_system).ns - begin.ns;
+    *took_ns += clock_mono(&clock_system).ns - begin.ns;
     gate_leave(a->o.gate); /* writing waits where the producer's queue is full */
     const outbox_t *out = task_outbox(a->task);
     uint32_t records = count_kind(events, n, EVENT_RECORD), idle = count_kind(events, n, EVENT_IDLE);
@@ -171,8 +181,6 @@ static int finish_step(active_t *a, const event_t *events, uint32_t n, error_t *
     int rc = checkpoint_write(a->checkpoint, out, &written);
     a->records += records;
     a->uncommitted |= records > 0 || frames > 0 || idle > 0 || out->n > 0 || store_dirty_count(task_store(a->task)) > 0;
-    if (a->o.observer && a->o.observer->stepped)
-        a->o.observer->stepped(a->o.observer, a->o.task, records, took_ns);
     if (a->o.observer && a->o.observer->wrote)
         a->o.observer->wrote(a->o.observer, a->o.task, a->task, out);
     if (rc && !stop)
@@ -187,17 +195,19 @@ static int finish_step(active_t *a, const event_t *events, uint32_t n, error_t *
 static int step(active_t *a, uint32_t n, error_t *e) {
     wall_t wall = clock_wall(&clock_system);
     uint32_t slice = a->ahead && n >= 2 * ACTIVE_SLICE ? ACTIVE_SLICE : n, begun = slice, done = 0;
+    int64_t took_ns = begin_slice(a, a->events, slice, wall, slice < n);
     int rc = 0;
-    task_begin(a->task, a->events, slice, wall, slice < n);
     while (rc == 0 && done < n) {
         uint32_t from = done, next = n - begun < slice ? n - begun : slice;
         if (next > 0)
-            task_begin(a->task, a->events + begun, next, wall, 1);
+            took_ns += begin_slice(a, a->events + begun, next, wall, 1);
         done = begun;
         begun += next;
-        rc = finish_step(a, a->events + from, done - from, e);
+        rc = finish_slice(a, a->events + from, done - from, &took_ns, e);
     }
     task_drop(a->task);
+    if (a->o.observer && a->o.observer->stepped)
+        a->o.observer->stepped(a->o.observer, a->o.task, count_kind(a->events, n, EVENT_RECORD), took_ns);
     return rc;
 }
 

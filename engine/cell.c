@@ -225,10 +225,30 @@ static void save_head(buf_t *b, unsigned kind, unsigned flags, unsigned raw) {
     buf_add_char(b, (char)(unsigned char)(kind | flags << 4 | raw));
 }
 
+static void save_body(buf_t *b, const char *body, size_t len) {
+    save_head(b, CELL_STR, len && memchr(body, '\\', len) ? CELL_ESCAPED : CELL_CLEAN, 0);
+    buf_add_bytes(b, body, len);
+}
+
+/* As this row spells it, which is how it would go out had it not been kept. */
 static void save_symbol(buf_t *b, const cell_t *c) {
-    slice_t body = {c->u.sym->body, c->u.sym->body_len}; /* one spelling for all, whichever row came first */
-    save_head(b, CELL_STR, body.len && memchr(body.s, '\\', body.len) ? CELL_ESCAPED : CELL_CLEAN, 0);
-    buf_add_bytes(b, body.s, body.len);
+    if (c->raw)
+        save_body(b, c->raw, c->len);
+    else
+        save_body(b, c->u.sym->body, c->u.sym->body_len);
+}
+
+void cell_save_key(buf_t *b, const cell_t *c) {
+    if (c->kind == CELL_SYM) {
+        save_body(b, c->u.sym->body, c->u.sym->body_len);
+    } else if (c->kind == CELL_STR && c->flags & CELL_ESCAPED) {
+        buf_t quoted = {0};
+        cell_write_key(&quoted, c, TIME_ISO8601);
+        save_body(b, quoted.s + 1, quoted.len - 2);
+        buf_fini(&quoted);
+    } else {
+        cell_save(b, c);
+    }
 }
 
 void cell_save(buf_t *b, const cell_t *c) {

@@ -76,5 +76,6 @@ void cell_write(buf_t *b, const cell_t *c, time_format_t format);
 void cell_write_key(buf_t *b, const cell_t *c, time_format_t format);
 /* Compact self-contained bytes for state: what cell_load reads back with raw borrowed from the reader's bytes. */
 void cell_save(buf_t *b, const cell_t *c);
+void cell_save_key(buf_t *b, const cell_t *c); /* the same, but a string has one spelling, whichever row came first */
 cell_t cell_load(reader_t *r);
 #endif

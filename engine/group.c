@@ -220,7 +220,7 @@ store_entry_t *group_find_or_make(group_pass_t *p, span_t span, uint32_t flags, 
     memcpy(b.s, &h, sizeof h);
     buf_clear(&g->saved);
     for (uint32_t i = 0; i < g->rule->group_by.n; i++)
-        cell_save(&g->saved, by_cell(p, i, row));
+        cell_save_key(&g->saved, by_cell(p, i, row));
     region_set(&b, aggregate_fixed(g->aggregate), g->saved.s, g->saved.len);
     return e;
 }

@@ -14,6 +14,7 @@ typedef enum { PLAIN, GZIP, ZSTD } packing_t;
 
 struct input {
     int fd, is_file, at_end;
+    off_t at; /* in a file: where reading goes on, whoever else has the descriptor */
     packing_t packing;
     char *path;
     z_stream gz;
@@ -53,7 +54,8 @@ static int read_more(input_t *in, buf_t *into, int wait, error_t *e) {
     buf_reserve(into, INPUT_BLOCK);
     ssize_t n;
     do
-        n = read(in->fd, into->s + into->len, INPUT_BLOCK);
+        n = in->is_file ? pread(in->fd, into->s + into->len, INPUT_BLOCK, in->at)
+                        : read(in->fd, into->s + into->len, INPUT_BLOCK);
     while (n < 0 && errno == EINTR && !wait);
     if (n < 0 && errno == EINTR)
         return 0;
@@ -62,6 +64,7 @@ static int read_more(input_t *in, buf_t *into, int wait, error_t *e) {
     if (n == 0)
         in->at_end = 1;
     into->len += (size_t)n;
+    in->at += n;
     return n > 0;
 }
 
@@ -81,6 +84,7 @@ int input_open(input_t **out, const char *path, error_t *e) {
         goto fail;
     }
     in->is_file = S_ISREG(st.st_mode);
+    in->at = in->is_file ? lseek(in->fd, 0, SEEK_CUR) : 0;
     while (in->packed.len < 4 && !in->at_end)
         if ((rc = read_more(in, &in->packed, 1, e)) < 0)
             goto fail;

@@ -3,7 +3,7 @@
  * The events of a step are split by source and decoded into an arena of their own. Told to go ahead, the intake does it on
  * a thread beside the task's, while the rules are at work on the step before. Two steps may be in it: the one that was
  * taken and the one behind it, or two that nobody took yet. Owns decoders, symbols, arenas and the thread; borrows the
- * events, and the bytes behind them, from intake_begin until the step after was begun. Called by the task's thread alone. */
+ * events, and the bytes behind them, until the second step after theirs is begun. Called by the task's thread alone. */
 #ifndef ANANAS_INTAKE_H
 #define ANANAS_INTAKE_H
 #include "config.h"
@@ -33,9 +33,9 @@ void intake_free(intake_t *in); /* whatever is in it */
 void intake_source(intake_t *in, uint32_t source, const int32_t *topics, uint32_t n, decoder_t *d);
 intern_t *intake_symbols(intake_t *in); /* for this thread only while nothing goes ahead */
 
-/* ahead: on the other thread, where one can be had. What was taken last is no longer looked at, if there is one behind it. */
+/* ahead: on the other thread, where one can be had. Of those before it one at most is still looked at. */
 void intake_begin(intake_t *in, const event_t *events, uint32_t n, wall_t wall, int ahead);
-/* The earliest that was begun, when it is decoded. It stays until the second intake_begin from now. */
+/* The earliest that was begun, when it is decoded. It stays until the second step after it is begun. */
 intake_step_t *intake_take(intake_t *in);
 /* The first n events of what was taken, once more; what was begun behind it is dropped. */
 void intake_cut(intake_t *in, intake_step_t *taken, uint32_t n);

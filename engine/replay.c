@@ -95,7 +95,7 @@ static int stands_alone(const event_t *events, int n) {
 /* While a step is carried out, the one behind it is being decoded, and the one behind that is being read: no step waits for
  * input that is not there. */
 static int run_steps(replay_t *r, event_t *events[2], uint32_t max, uint64_t *seen, error_t *e) {
-    int rc = 0, end = 0, begun = 0;
+    int rc = 0, end = 0, begun = 0; /* events of the step that was begun */
     for (uint32_t turn = 0; !end; turn++) {
         error_t fault;
         int n = source_poll(r->source, events[turn % 2], max, begun ? 0 : -1, &end, &fault);
@@ -103,9 +103,10 @@ static int run_steps(replay_t *r, event_t *events[2], uint32_t max, uint64_t *se
         profile_lap(r->profile, PROFILE_INPUT, NULL);
         if (n > 0 && !alone)
             task_begin(r->task, events[turn % 2], (uint32_t)n, r->now, 1);
+        int flush = begun < (int)max; /* a pipe's reader sees what there is */
         if (begun)
             rc = finish_step(r, e);
-        begun = n > 0 && !alone;
+        begun = alone || n < 0 ? 0 : n;
         if (rc) {
             task_drop(r->task);
             return rc;
@@ -117,7 +118,7 @@ static int run_steps(replay_t *r, event_t *events[2], uint32_t max, uint64_t *se
             rc = take_alone(r, events[turn % 2], e);
         else if (n == 0)
             source_release(r->source);
-        if (rc == 0 && !begun) /* a pipe's reader sees what there is */
+        if (rc == 0 && flush)
             rc = sink_flush(r->sink, e);
         if (rc)
             return rc;

@@ -20,7 +20,7 @@ typedef struct source_file {
     event_t held; /* a reload or a mark that waits for its own poll */
     int has_held;
     int32_t declare_topic, declare_next, declare_end; /* {"partitions":N} still being told */
-    uint64_t unclaimed;
+    uint64_t unclaimed, unclaimed_of[2]; /* in the polls that are out: what is behind a stop does not count */
     char *path; /* of the reload */
 } source_file_t;
 
@@ -150,7 +150,7 @@ static int event_of(source_file_t *f, slice_t line, event_t *ev) {
     case LINE_IDLE: ev->kind = EVENT_IDLE; return ev->record.topic >= 0;
     case LINE_RECORD:
         ev->kind = EVENT_RECORD;
-        f->unclaimed += ev->record.topic < 0;
+        f->unclaimed_of[(f->polled - 1) % 2] += ev->record.topic < 0;
         return ev->record.topic >= 0;
     }
     return 0;
@@ -205,6 +205,7 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
     assert(f->polled - f->released < 2);
     f->arena = &f->arenas[f->polled++ % 2];
     arena_reset(f->arena);
+    f->unclaimed_of[(f->polled - 1) % 2] = 0;
     input_batch(f->input);
     while (n < max) {
         if (pending_event(f, n, &events[n])) {
@@ -237,7 +238,10 @@ static int file_poll(source_t *s, event_t *events, uint32_t max, int timeout_ms,
 }
 
 /* Arenas and lines go with the polls to come. */
-static void file_release(source_t *s) { ((source_file_t *)s)->released++; }
+static void file_release(source_t *s) {
+    source_file_t *f = (source_file_t *)s;
+    f->unclaimed += f->unclaimed_of[f->released++ % 2];
+}
 
 static void file_close(source_t *s) {
     source_file_t *f = (source_file_t *)s;

@@ -283,6 +283,7 @@ static int read_frames(task_t *t, const event_t *events, uint32_t n, uint32_t *n
 
 void task_begin(task_t *t, const event_t *events, uint32_t n, wall_t wall, int ahead) {
     intake_begin(t->intake, events, n, wall, ahead && !t->dispatch && t->options.ahead);
+    profile_lap(t->options.profile, PROFILE_DECODE, NULL);
 }
 
 void task_drop(task_t *t) { intake_drop(t->intake); }

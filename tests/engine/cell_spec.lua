@@ -79,6 +79,26 @@ describe("cell", function()
         lib.intern_free(t)
     end)
 
+    it("keeps a row's spelling, and a key's value: whether a string was interned shows in neither", function()
+        local t, status = lib.intern_new(10, 1000), ffi.new "int[1]"
+        local function saved(save, c)
+            local b = engine.buf()
+            save(b, c)
+            return engine.bytes(b)
+        end
+        local one_key
+        for _, body in ipairs { "caf\\u00e9 \\/", "café /", "caf\\u00E9 /" } do
+            local raw = engine.exact(body)
+            local plain = cell('"' .. body .. '"')
+            local sym = made { kind = lib.CELL_SYM, len = #body, raw = raw, u = { sym = lib.intern_raw(t, raw, #body, status) } }
+            assert.equal(saved(lib.cell_save, plain), saved(lib.cell_save, sym))
+            one_key = one_key or saved(lib.cell_save_key, plain)
+            assert.equal(one_key, saved(lib.cell_save_key, plain))
+            assert.equal(one_key, saved(lib.cell_save_key, sym))
+        end
+        lib.intern_free(t)
+    end)
+
     local rising = { "null", "false", "true", "-1e400", "-9007199254740993", "-9007199254740992", "-2.5", "0", "0.1", "1", "2", "9007199254740992",
         "9007199254740993", "9223372036854775808", "1e300", '""', '"\\u0000"', '"\\u0000\\u0000"', '"\\u0000a"', '"1"', '"a"', '"a\\u0000"', '"ab"', '"b"',
         '"é"', '"🍍"', "[1]", "{}" }
