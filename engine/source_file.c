@@ -21,7 +21,7 @@ typedef struct source_file {
     int has_held;
     int32_t declare_topic, declare_next, declare_end; /* {"partitions":N} still being told */
     uint64_t unclaimed, unclaimed_of[2]; /* in the polls that are out: what is behind a stop does not count */
-    char *path; /* of the reload */
+    char *path;                          /* of the reload */
 } source_file_t;
 
 static int64_t offset_of(const source_file_t *f, const envelope_t *e) {

@@ -101,15 +101,16 @@ static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *
     p->at_end = p->idle = 0;
     rd_kafka_timestamp_type_t type;
     int64_t timestamp = rd_kafka_message_timestamp(m, &type);
-    *ev = (event_t){.kind = EVENT_RECORD,
-                    .record = {.topic = p->at.topic,
-                               .partition = p->at.partition,
-                               .offset = m->offset,
-                               .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
-                               .key = {m->key, m->key ? m->key_len : 0},
-                               .value = {m->payload, m->payload ? m->len : 0},
-                               .headers = s->wants_headers ? headers_kafka_json(m, &lent_now(s)->arena) : (slice_t){NULL, 0},
-                               .own = m}};
+    *ev = (event_t){
+        .kind = EVENT_RECORD,
+        .record = {.topic = p->at.topic,
+                   .partition = p->at.partition,
+                   .offset = m->offset,
+                   .timestamp = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp,
+                   .key = {m->key, m->key ? m->key_len : 0},
+                   .value = {m->payload, m->payload ? m->len : 0},
+                   .headers = s->wants_headers ? headers_kafka_json(m, &lent_now(s)->arena) : (slice_t){NULL, 0},
+                   .own = m}};
     return 1;
 }
 

@@ -132,8 +132,10 @@ static void advance_watermarks(task_t *t, const event_t *events, uint32_t n) {
         source_run_t *s = &t->sources[i];
         mark_t *marks = arena_array(&t->arena, mark_t, n + t->n_words + 1);
         uint32_t n_marks = 0, good = 0, word = 0;
-        s->out = (stream_t){
-            .batch = s->in->decoded.batch, .marks = marks, .wm_before = s->watermark.now, .idle_before = s->watermark.idle};
+        s->out = (stream_t){.batch = s->in->decoded.batch,
+                            .marks = marks,
+                            .wm_before = s->watermark.now,
+                            .idle_before = s->watermark.idle};
         for (uint32_t e = 0; e < n; e++) {
             uint32_t tick = task_tick(t, e);
             int was_idle = s->watermark.idle;

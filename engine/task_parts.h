@@ -15,7 +15,7 @@
 typedef struct source_run {
     const source_spec_t *spec;
     int32_t *topics; /* indexes into the task's topic names */
-    names_t extras; /* names of its metadata columns */
+    names_t extras;  /* names of its metadata columns */
     watermark_t watermark;
     valve_t everywhere;  /* the source's watermark at all tasks, where there are several */
     parcel_level_t said; /* what they know of ours */
