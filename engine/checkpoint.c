@@ -181,6 +181,8 @@ static int finish(checkpoint_t *cp, const position_t *at, uint32_t n, const char
     error_t refused = {0};
     if (rc && sink_kafka_failure(cp->sink, &refused)) /* the reason behind an abort is what a person can act on */
         return error_set(e, refused.code == ERR_INVALID ? ERR_INVALID : rc, "%s", refused.text);
+    if (rc == ERR_INVALID && cp->in_transaction) /* which topic, where one is the reason */
+        sink_kafka_refusal(cp->sink, e);
     return rc;
 }
 
