@@ -23,42 +23,40 @@ local troubles = {
     { "is down for a minute", 1, function(broker) broker:kill() process.sleep(60) broker:restart() end },
 }
 
+-- The run's options, and what happens to its broker once the engine is active; all orders come out once, whatever that is.
+local function undisturbed(o, trouble)
+    local broker = kafka.start()
+    o.broker, o.seed, o.portions, o.tidy = broker, faults.seed, true, true
+    local run = pizza_run.new(o)
+    local engine = run:start()
+    assert(engine:expect("is active", 30))
+    trouble(broker, run)
+    run:write()
+    faults.caught_up(run, { engine }, 120)
+    faults.stop(engine)
+    faults.none(run:differences())
+    faults.nothing_left(run)
+    run:close()
+    broker:stop()
+end
+
 describe("a broker that", function()
     for _, trouble in ipairs(troubles) do
         it(trouble[1] .. ": the output is that of an undisturbed run", function()
-            local broker = kafka.start()
-            local run = pizza_run.new { name = "broker", broker = broker, orders = 20000, seed = faults.seed, portions = true, tidy = true }
-            local engine = run:start()
-            assert(engine:expect("is active", 30))
-            for _ = 1, trouble[2] do
-                run:write(math.floor(#run.list / 4))
-                process.sleep(0.1 + math.random() * 0.4)
-                trouble[3](broker)
-            end
-            run:write()
-            faults.caught_up(run, { engine }, 120)
-            faults.stop(engine)
-            faults.none(run:differences())
-            faults.nothing_left(run)
-            run:close()
-            broker:stop()
+            undisturbed({ name = "broker", orders = 20000 }, function(broker, run)
+                for _ = 1, trouble[2] do
+                    run:write(math.floor(#run.list / 4))
+                    process.sleep(0.1 + math.random() * 0.4)
+                    trouble[3](broker)
+                end
+            end)
         end)
     end
 
     it("hangs during the first commit of all: there is nothing to go back to, and it begins anew", function()
-        local broker = kafka.start()
-        local run = pizza_run.new { name = "first", broker = broker, orders = 2000, seed = faults.seed, portions = true, tidy = true,
-            commit_interval = "3s" }
-        local engine = run:start()
-        assert(engine:expect("is active", 30))
-        process.sleep(2)
-        hang(15.5)(broker)      -- longer than a session, and the commit is refused when it is over
-        run:write()
-        faults.caught_up(run, { engine }, 60)
-        faults.stop(engine)
-        faults.none(run:differences())
-        faults.nothing_left(run)
-        run:close()
-        broker:stop()
+        undisturbed({ name = "first", orders = 2000, commit_interval = "3s" }, function(broker)
+            process.sleep(2)
+            hang(15.5)(broker)      -- longer than a session, and the commit is refused when it is over
+        end)
     end)
 end)
