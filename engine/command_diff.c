@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "headers_kafka.h"
 #include "map.h"
 #include "mem.h"
 #include "replay_input.h"
@@ -37,11 +36,7 @@ static int run_one(const options_t *o, const char *rules, const char *path, wall
         faults_fini(&faults);
         return error_set(e, ERR_INVALID, "%s does not load", rules);
     }
-    task_options_t options = {.config = l.config,
-                              .log = log,
-                              .limits = load_limits(l.config),
-                              .own_headers = headers_kafka_list,
-                              .ahead = config_threads(l.config) > 1};
+    task_options_t options = replay_options(l.config, log);
     replay_t r = {.config = l.config,
                   .log = log,
                   .now = now,

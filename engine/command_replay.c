@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "headers_kafka.h"
 #include "replay_input.h"
 #include "sink_file.h"
 #include "source_file.h"
@@ -78,11 +77,7 @@ int command_replay(const options_t *o, log_t *log) {
         faults_fini(&faults);
         return EXIT_FAULT;
     }
-    task_options_t options = {.config = l.config,
-                              .log = log,
-                              .limits = load_limits(l.config),
-                              .own_headers = headers_kafka_list,
-                              .ahead = config_threads(l.config) > 1};
+    task_options_t options = replay_options(l.config, log);
     if (options_get(o, "profile"))
         options.profile = profile_new();
     replay_t r = {.config = l.config, .log = log, .since = ETIME_MIN, .flush = !options_get(o, "no-flush")};

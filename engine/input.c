@@ -72,7 +72,7 @@ int input_open(input_t **out, const char *path, error_t *e) {
     input_t *in = mem_zalloc(sizeof *in);
     struct stat st;
     int rc = 0;
-    in->batch = 2; /* before any that lent something */
+    in->batch = 2; /* neither the one nor the one before it lent anything: lent is 0 */
     in->path = mem_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
     in->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (in->fd < 0) {

@@ -207,10 +207,9 @@ void intake_drop(intake_t *in) {
     in->taken = in->begun;
 }
 
-void intake_cut(intake_t *in, intake_step_t *taken, uint32_t n) {
+void intake_cut(intake_t *in, uint32_t n) {
+    slot_t *taken = slot_of(in, in->taken - 1);
     intake_drop(in);
-    taken->n = n;
-    for (uint32_t i = 0; i < STEPS; i++)
-        if (&in->slots[i].step == taken)
-            decode(in, &in->slots[i]);
+    taken->step.n = n;
+    decode(in, taken);
 }

@@ -37,7 +37,7 @@ intern_t *intake_symbols(intake_t *in); /* for this thread only while nothing go
 void intake_begin(intake_t *in, const event_t *events, uint32_t n, wall_t wall, int ahead);
 /* The earliest that was begun, when it is decoded. It stays until the second step after it is begun. */
 intake_step_t *intake_take(intake_t *in);
-/* The first n events of what was taken, once more; what was begun behind it is dropped. */
-void intake_cut(intake_t *in, intake_step_t *taken, uint32_t n);
+/* The first n events of what was taken last, once more; what was begun behind it is dropped. */
+void intake_cut(intake_t *in, uint32_t n);
 void intake_drop(intake_t *in); /* what was begun and not taken */
 #endif

@@ -58,7 +58,10 @@ void profile_take(profile_t *p, profile_stage_t stage, const char *rule) {
     p->since = now;
 }
 
-void profile_add(profile_t *p, profile_stage_t stage, int64_t ns) { find_lap(p, stage, NULL)->ns += ns; }
+void profile_add(profile_t *p, profile_stage_t stage, int64_t ns) {
+    if (p)
+        find_lap(p, stage, NULL)->ns += ns;
+}
 
 static void write_line(buf_t *b, const char *what, int64_t ns, uint64_t records, int64_t all) {
     buf_printf(b, "%-48s %10.1f %6.1f\n", what, records ? (double)ns / (double)records : 0.0,

@@ -30,7 +30,7 @@ static inline void profile_lap(profile_t *p, profile_stage_t stage, const char *
     if (p)
         profile_take(p, stage, rule);
 }
-/* Time that another thread spent. */
+/* Time that another thread spent; NULL likewise. */
 void profile_add(profile_t *p, profile_stage_t stage, int64_t ns);
 /* A table: nanoseconds per record and the share of the whole, stages in the order of a record's way. */
 void profile_write(const profile_t *p, uint64_t records, buf_t *b);

@@ -4,9 +4,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "headers_kafka.h"
 #include "mem.h"
 
 #define REPLAY_EVENTS 1024
+
+task_options_t replay_options(const config_t *c, log_t *log) {
+    return (task_options_t){.config = c,
+                            .log = log,
+                            .limits = load_limits(c),
+                            .own_headers = headers_kafka_list,
+                            .ahead = config_threads(c) > 1};
+}
 
 /* How many events a step takes at most; the answer must not depend on it, which tests hold it to. */
 static uint32_t step_events(void) {

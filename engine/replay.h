@@ -24,6 +24,8 @@ typedef struct replay {
     profile_t *profile; /* NULL: nothing is measured */
 } replay_t;
 
+/* Of the task of a replay. */
+task_options_t replay_options(const config_t *c, log_t *log);
 /* 0 or a negative error. */
 int replay_run(replay_t *r, error_t *e);
 #endif

@@ -294,14 +294,14 @@ int task_next(task_t *t, error_t *e) {
     intake_step_t *in = intake_take(t->intake);
     for (uint32_t i = 0; i < t->options.config->n_sources; i++)
         t->sources[i].in = &in->parts[i];
-    int rc = find_stop(t, &in->n, e);
-    if (rc)
-        intake_cut(t->intake, in, in->n);
-    step_begin(t, in);
     const event_t *events = in->events;
-    uint32_t n = in->n, n_ticks = n;
-    if (t->options.profile)
-        profile_add(t->options.profile, PROFILE_DECODE, in->ahead_ns);
+    uint32_t n = in->n;
+    int rc = find_stop(t, &n, e);
+    if (rc)
+        intake_cut(t->intake, n);
+    step_begin(t, in);
+    uint32_t n_ticks = n;
+    profile_add(t->options.profile, PROFILE_DECODE, in->ahead_ns);
     profile_lap(t->options.profile, PROFILE_DECODE, NULL);
     int torn = read_frames(t, events, n, &n_ticks, rc, e);
     if (torn)

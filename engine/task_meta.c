@@ -15,13 +15,9 @@ static void save_versions(const pipeline_t *p, buf_t *b) {
     }
 }
 
-/* Versions that overran their budget and are not gone yet: by the rule's name and where their windows began. */
+/* Versions that overran their budget and are not gone yet: by the rule's name and where their windows began. An empty name
+ * ends them. */
 static void save_dead(const task_t *t, buf_t *b) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
-        for (size_t k = 0; k < t->pipelines[i].n_leaving; k++)
-            n += t->pipelines[i].leaving[k].dead != 0;
-    buf_add_varint(b, n);
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
         for (size_t k = 0; k < t->pipelines[i].n_leaving; k++) {
             const leaving_t *l = &t->pipelines[i].leaving[k];
@@ -30,6 +26,7 @@ static void save_dead(const task_t *t, buf_t *b) {
             buf_add_bytes(b, l->rule->name, strlen(l->rule->name));
             buf_add_u64(b, (uint64_t)l->begin);
         }
+    buf_add_bytes(b, "", 0);
 }
 
 /* Topics by name, then each source's watermark by the source's name, then each rule's valve by the rule's. */
@@ -81,9 +78,10 @@ static void load_versions(task_t *t, int rule, reader_t *r) {
 }
 
 static void load_dead(task_t *t, reader_t *r) {
-    uint64_t n = r->pos < r->len ? read_varint(r) : 0; /* older records end before it */
-    for (uint64_t i = 0; i < n && !r->bad; i++) {
-        int rule = plan_rule_named(task_rules(t), read_bytes(r));
+    if (r->pos == r->len) /* older records end before it */
+        return;
+    for (slice_t name = read_bytes(r); name.len > 0; name = read_bytes(r)) {
+        int rule = plan_rule_named(task_rules(t), name);
         etime_t begin = (etime_t)read_u64(r);
         for (size_t k = 0; rule >= 0 && k < t->pipelines[rule].n_leaving; k++)
             if (t->pipelines[rule].leaving[k].begin == begin)

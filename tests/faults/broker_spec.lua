@@ -31,12 +31,7 @@ local function undisturbed(o, trouble)
     local engine = run:start()
     assert(engine:expect("is active", 30))
     trouble(broker, run)
-    run:write()
-    faults.caught_up(run, { engine }, 120)
-    faults.stop(engine)
-    faults.none(run:differences())
-    faults.nothing_left(run)
-    run:close()
+    faults.ends_well(run, engine, 120)
     broker:stop()
 end
 

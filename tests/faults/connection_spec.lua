@@ -24,12 +24,7 @@ local function disturbed(o, times, disturb, before)
         disturb(proxy, i)
         engine:pump(0)
     end
-    run:write()
-    faults.caught_up(run, { engine }, 90)
-    faults.stop(engine)
-    faults.none(run:differences())
-    faults.nothing_left(run)
-    run:close()
+    faults.ends_well(run, engine, 90)
     proxy:close()
     broker:stop()
 end

@@ -5,6 +5,7 @@
 --   faults.stop(engine)                -- SIGTERM; status 0
 --   faults.caught_up(run, engines, 60) -- all input is read and committed
 --   faults.nothing_left(run)           -- no open transaction, state as of the committed offsets
+--   faults.ends_well(run, engine, 60)  -- the rest of the orders, and all of that; the run is closed
 --   local proxy = faults.proxy(run.broker)   -- broker made with faults.broker(); proxy:ask "cut"
 
 local client = require "tests.support.kafka_client"
@@ -155,5 +156,14 @@ end
 function Proxy:swallowed(seconds) return self.process:expect("swallowed", seconds) ~= nil end
 
 function Proxy:close() self.process:stop() end
+
+function faults.ends_well(run, engine, seconds)
+    run:write()
+    faults.caught_up(run, { engine }, seconds)
+    faults.stop(engine)
+    faults.none(run:differences())
+    faults.nothing_left(run)
+    run:close()
+end
 
 return faults
