@@ -311,7 +311,7 @@ int active_turn(active_t *a, error_t *e) {
     if (rc)
         return rc;
     int wait = wait_ms(a);
-    int n = source_poll(a->source, a->events, ACTIVE_EVENTS, wait, &end, e);
+    int n = source_poll(a->source, a->events, a->ahead ? ACTIVE_EVENTS : ACTIVE_SLICE, wait, &end, e);
     if (n < 0)
         return n;
     int control = parallel_is_control(a, n);

@@ -7,8 +7,8 @@
 #include "active_kafka.h"
 #include "parallel.h"
 
-#define ACTIVE_EVENTS 2048 /* of a poll */
-#define ACTIVE_SLICE 512   /* of a step, where there are many */
+#define ACTIVE_SLICE 512   /* events of a step: what it makes of them stays in the core's own cache */
+#define ACTIVE_EVENTS 2048 /* of a poll where the next slice is decoded meanwhile, else it is one slice */
 
 struct active {
     active_options_t o;
