@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "clock.h"
@@ -194,21 +195,33 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
     return 0;
 }
 
-int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
-                      rd_kafka_t **out, error_t *e) {
-    rd_kafka_conf_t *conf;
-    char why[400];
-    int rc = conf_kafka(c, role, transactional_id, ctx, &conf, e);
-    if (rc)
-        return rc;
-    rd_kafka_type_t type = role == KAFKA_MEMBER || role == KAFKA_READER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+/* librdkafka sleeps whole milliseconds and waits for the rest of one awake, each time that one of its timers is due, which
+ * is once a second and client at the least. Its threads take the slack of the one that makes them: with a millisecond of it
+ * they wake when that rest is over. What wakes them by an event comes no later. */
+#define CLIENT_SLACK_NS 1000000UL
+
+int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e) {
+    char why[400], text[COMPLAINT_SIZE];
+    int slack = prctl(PR_GET_TIMERSLACK);
+    prctl(PR_SET_TIMERSLACK, CLIENT_SLACK_NS);
     *out = rd_kafka_new(type, conf, why, sizeof why);
+    if (slack > 0)
+        prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
     if (*out)
         return 0;
     rd_kafka_conf_destroy(conf);
-    char text[COMPLAINT_SIZE];
     complaint_explain(why, text);
     return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", text);
+}
+
+int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
+                      rd_kafka_t **out, error_t *e) {
+    rd_kafka_conf_t *conf;
+    int rc = conf_kafka(c, role, transactional_id, ctx, &conf, e);
+    if (rc)
+        return rc;
+    int reads = role == KAFKA_MEMBER || role == KAFKA_READER;
+    return conf_kafka_new(reads ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, out, e);
 }
 
 /* ---- the end of a client ---- */

@@ -20,6 +20,8 @@ typedef struct kafka_context { /* opaque of every client; outlives it */
 /* Made for one role with its defaults, then the user's properties, then what must hold. transactional_id: NULL for none. */
 int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                rd_kafka_conf_t **out, error_t *e);
+/* A client of conf, which is taken, whether one can be made or not. */
+int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e);
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                       rd_kafka_t **out, error_t *e);
 /* Ends a client. One that does not end in a while (librdkafka may wait for ever for a broker's thread when a topic it used

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "conf_kafka.h"
 #include "mem.h"
 #include "orders.h"
 
@@ -84,12 +85,7 @@ static int open_producer(demo_kafka_t *d, error_t *e) {
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     /* The broker goes before its producer, which would complain about that on the terminal. */
     rd_kafka_conf_set_log_cb(conf, NULL);
-    char reason[200];
-    d->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (d->producer)
-        return 0;
-    rd_kafka_conf_destroy(conf);
-    return error_set(e, ERR_KAFKA, "demo broker: %s", reason);
+    return conf_kafka_new(RD_KAFKA_PRODUCER, conf, &d->producer, e);
 }
 
 int demo_kafka_open(demo_kafka_t **out, const demo_kafka_options_t *o, error_t *e) {

@@ -56,7 +56,6 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     member_opaque_t *opaque = mem_zalloc(sizeof *opaque);
     member_t *m = mem_zalloc(sizeof *m);
     rd_kafka_conf_t *conf;
-    char why[400];
     opaque->context.log = ctx->log;
     opaque->member = m;
     m->log = ctx->log;
@@ -68,12 +67,9 @@ int member_open(member_t **out, const config_t *c, kafka_context_t *ctx, const c
     if (rc)
         goto fail;
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    m->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (!m->rk) {
-        rd_kafka_conf_destroy(conf);
-        rc = error_set(e, ERR_INVALID, "cannot make a Kafka consumer: %s", why);
+    rc = conf_kafka_new(RD_KAFKA_CONSUMER, conf, &m->rk, e);
+    if (rc)
         goto fail;
-    }
     rd_kafka_poll_set_consumer(m->rk);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, RD_KAFKA_PARTITION_UA);

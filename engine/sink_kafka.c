@@ -331,7 +331,6 @@ static void kafka_close(sink_t *base) {
 int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const char *transactional_id, error_t *e) {
     sink_kafka_t *s = mem_zalloc(sizeof *s);
     rd_kafka_conf_t *conf;
-    char why[400];
     s->base = (sink_t){kafka_write, kafka_flush, kafka_close};
     s->ctx = ctx;
     s->put_offset = -1;
@@ -340,18 +339,14 @@ int sink_kafka_open(sink_t **out, const config_t *c, kafka_context_t *ctx, const
     buf_printf(&s->repartition, "%s-repartition", c->group_id);
     s->max_bytes = conf_kafka_int(c, "message.max.bytes", 1000000);
     int rc = conf_kafka(c, KAFKA_PRODUCER, transactional_id, ctx, &conf, e);
+    if (rc == 0) {
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+        rc = conf_kafka_new(RD_KAFKA_PRODUCER, conf, &s->rk, e);
+    }
     if (rc) {
         buf_fini(&s->repartition);
         mem_free(s);
         return rc;
-    }
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    s->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (!s->rk) {
-        rd_kafka_conf_destroy(conf);
-        buf_fini(&s->repartition);
-        mem_free(s);
-        return error_set(e, ERR_INVALID, "cannot make a Kafka producer: %s", why);
     }
     *out = &s->base;
     return 0;
