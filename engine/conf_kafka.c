@@ -27,9 +27,10 @@ typedef struct setting {
 /* Ours unless the user says otherwise. Sizes: measured, see tests/bench; small fetches cost a factor of two.
  *
  * The producer's thread in librdkafka polls its socket without a pause in the last millisecond of a linger, and while a
- * partition has records that may not be sent yet (one of its requests is not out, or five are not answered). So there is
- * no linger: what comes while requests are under way makes up the next batch. And the queue holds about what requests
- * under way can hold: with 50,000 records and a linger of 2 ms two fifths of the processor time went into polling. */
+ * partition has records that may not be sent yet (one of its requests is not out, or five are not answered). A linger of
+ * two milliseconds is slept through, given slack (CLIENT_SLACK_NS), and keeps requests few enough that five are seldom
+ * under way: at 5,000 orders a second the process takes a third less than without one. The queue holds about what requests
+ * under way can hold: with 50,000 records in it two fifths of the processor time went into polling. */
 static const setting_t defaults[] = {
     {"client.id", "ananas", ALL},
     {"socket.nagle.disable", "true", ALL},
@@ -43,7 +44,7 @@ static const setting_t defaults[] = {
     {"fetch.wait.max.ms", "500", READER},
     {"fetch.max.bytes", "4194304", READER},
     {"queued.min.messages", "1000000", READER},
-    {"linger.ms", "0", PRODUCER},
+    {"linger.ms", "2", PRODUCER},
     {"batch.size", "1000000", PRODUCER},
     {"batch.num.messages", "10000", PRODUCER},
     {"queue.buffering.max.messages", "10000", PRODUCER}, /* each takes about 600 bytes beside its own */
