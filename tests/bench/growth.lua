@@ -83,13 +83,14 @@ curve("pizza rules, kcat lines", "partitions", partitions)
 
 local KEYED = 'source "s" { topic = "s", event_time = "ts", watermark = "1s" }\nrules "rules"\n'
 local SUMS = [[
-rule "sums" { from = "s", window = tumble "1h", group_by = { "k" }, aggregate = { n = count(), total = sum("v") },
+rule "sums" { from = "s", window = tumble "24h", group_by = { "k" }, aggregate = { n = count(), total = sum("v") },
   having = function(g) return g.n > 1e9 end, to = "out", mode = "shadow" }
 ]]
 local keys = {}
-for _, count in ipairs { 10, 1000, 100000, 1000000 } do
+for _, count in ipairs { 10, 1000, 100000, 1000000, 10000000 } do
+    local m = math.max(n * 10, count)
     keys[#keys + 1] = { x = count, measure = function()
-        return cost(bench.deployment("keys", KEYED, SUMS), "s", inputs.shape("keys", n * 10, count), n * 10)
+        return cost(bench.deployment("keys", KEYED, SUMS), "s", inputs.shape("keys", m, count), m)
     end }
 end
 curve("one window, sums by key", "keys", keys)

@@ -20,12 +20,15 @@ for _, name in ipairs(shapes.names) do
     makers[name] = function(path, n) shapes.write(name, path, n) end
 end
 
--- Small records over that many keys.
+-- Small records over that many keys, a power of ten: first each of them once, with great leaps between neighbours, then any.
 function makers.keys(path, n, keys)
     local file = assert(io.open(path, "wb"))
     file:setvbuf("full", 1048576)
     math.randomseed(7)
-    for i = 1, n do file:write(('{"ts":%d,"k":"key-%d","v":%d}\n'):format(i, math.random(1, keys), i % 100)) end
+    for i = 1, n do
+        local key = i <= keys and i * 7919 % keys or math.random(0, keys - 1)
+        file:write(('{"ts":%d,"k":"key-%d","v":%d}\n'):format(i, key, i % 100))
+    end
     file:close()
 end
 
