@@ -8,7 +8,6 @@
 /* Event times are added to and rounded everywhere; 273,000 years each way keep that far from overflow. */
 #define EVENT_TIME_MOST 8640000000000000
 
-#define CACHE_LINE 64
 #define RECORDS_AHEAD 2
 #define PREFETCH_MOST 2048 /* bytes of a record */
 
@@ -388,9 +387,7 @@ static void finish(batch_run_t *run, arena_t *a) {
 
 /* Records lie behind one another, but what looks ahead by itself stops at each page, and they come from another core. */
 static void prefetch_record(const record_t *r) {
-    size_t most = r->value.len < PREFETCH_MOST ? r->value.len : PREFETCH_MOST;
-    for (size_t at = 0; at < most; at += CACHE_LINE)
-        __builtin_prefetch(r->value.s + at);
+    mem_prefetch((uintptr_t)r->value.s, r->value.len < PREFETCH_MOST ? r->value.len : PREFETCH_MOST);
 }
 
 void decode_records(decoder_t *d, const record_t *records, uint32_t n, etime_t latest, arena_t *a, decoded_t *out) {

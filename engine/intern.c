@@ -7,7 +7,6 @@
 #include <sys/random.h>
 
 #define FIRST_SLOTS 1024
-#define LINE 64
 #define LOAD 4 /* slots per spelling: a second probe costs more than the room */
 /* Spellings per symbol, on average, that are remembered. */
 #define SPELLINGS 2
@@ -34,9 +33,9 @@ struct intern {
 
 static void make_slots(intern_t *t, size_t n) {
     mem_free(t->slots_block);
-    t->slots_block = mem_zalloc(n * sizeof(intern_slot_t) + LINE);
-    size_t past_line = (uintptr_t)t->slots_block % LINE;
-    t->fast.slots = (intern_slot_t *)((char *)t->slots_block + (past_line ? LINE - past_line : 0));
+    t->slots_block = mem_zalloc(n * sizeof(intern_slot_t) + MEM_LINE);
+    size_t past_line = (uintptr_t)t->slots_block % MEM_LINE;
+    t->fast.slots = (intern_slot_t *)((char *)t->slots_block + (past_line ? MEM_LINE - past_line : 0));
     t->fast.mask = n - 1;
 }
 

@@ -6,6 +6,9 @@
 #ifndef ANANAS_MEM_H
 #define ANANAS_MEM_H
 #include <stddef.h>
+#include <stdint.h>
+
+#define MEM_LINE 64 /* bytes that a cache moves together */
 
 void *mem_alloc(size_t size);  /* uninitialised */
 void *mem_zalloc(size_t size); /* zeroed */
@@ -25,6 +28,12 @@ void mem_unmap(void *p, size_t size); /* p may be NULL */
 void mem_keep_buffers(void);
 /* Gives back what is kept like that and not in use; takes milliseconds, and who allocates meanwhile waits. */
 void mem_give_back(void);
+
+/* Has the lines of [at, at + len) brought nearer for use soon. Nothing is read: any address will do. */
+static inline void mem_prefetch(uintptr_t at, size_t len) {
+    for (uintptr_t line = at & ~(uintptr_t)(MEM_LINE - 1); line < at + len; line += MEM_LINE)
+        __builtin_prefetch((const void *)line);
+}
 
 /* Grows *items (elements of `size` bytes) to hold at least `need`, doubling; *cap is in elements. */
 void mem_grow(void *items_ptr, size_t *cap, size_t need, size_t size);

@@ -15,9 +15,8 @@
 #define MIN_PREFETCH (1 << 20)
 #define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
 #define READY_MAX 512                  /* records taken from a partition's queue at a time */
-#define CACHE_LINE 64
-#define MESSAGE_LINES 2  /* before and behind where a message begins */
-#define MESSAGES_AHEAD 8 /* are fetched into the cache before they are needed */
+#define MESSAGE_BYTES 128              /* before and behind where a message begins */
+#define MESSAGES_AHEAD 8               /* are fetched into the cache before they are needed */
 #define MISSING_MS 500                 /* how long the others wait for a partition that is known to have more */
 
 partition_t *source_kafka_part(source_kafka_t *s, int32_t topic, int32_t partition) {
@@ -94,10 +93,9 @@ static void lend(lent_t *l, rd_kafka_message_t *m) {
 }
 
 /* A message comes from another core's cache, and has left this one's again when it is given back: waiting for one after the
- * other would take as long as a record's rules do. librdkafka keeps its own of a message in the lines around it. */
+ * other would take as long as a record's rules do. librdkafka keeps its own of a message around it. */
 static void prefetch_message(const rd_kafka_message_t *m) {
-    for (int line = -MESSAGE_LINES; line < MESSAGE_LINES; line++)
-        __builtin_prefetch((const char *)m + line * CACHE_LINE, 1);
+    mem_prefetch((uintptr_t)m - MESSAGE_BYTES, 2 * MESSAGE_BYTES);
 }
 
 /* -1: it has none. */

@@ -1,20 +1,13 @@
-local ananas = require "tests.support.ananas"
 local ffi = require "ffi"
-local rd = require "tests.support.librdkafka"
 require "tests.support.process" -- declares prctl
+local rd = require "tests.support.librdkafka"
+local lib = require("tests.support.engine").use "conf_kafka"
 
-ffi.cdef [[
-struct conf_kafka_test_error { int code; char text[1000]; };
-int conf_kafka_new(int type, rd_kafka_conf_t *conf, rd_kafka_t **out, struct conf_kafka_test_error *);
-]]
-
-local PRODUCER, CONSUMER = 0, 1
 local GET_TIMERSLACK = 30
 local CLIENT_SLACK_NS = 1000000
 
 describe("a Kafka client", function()
-    local lib = ananas.library()
-    local e = ffi.new "struct conf_kafka_test_error"
+    local e = ffi.new "error_t"
 
     local function open(type, properties)
         local conf, why, out = rd.rd_kafka_conf_new(), ffi.new "char[500]", ffi.new "rd_kafka_t *[1]"
@@ -34,7 +27,7 @@ describe("a Kafka client", function()
     end
 
     it("has threads that may sleep a millisecond longer, and leaves the thread that makes it as it was", function()
-        for _, type in ipairs { PRODUCER, CONSUMER } do
+        for _, type in ipairs { lib.RD_KAFKA_PRODUCER, lib.RD_KAFKA_CONSUMER } do
             local slack, before = ffi.C.prctl(GET_TIMERSLACK, 0, 0, 0, 0), threads()
             local rc, rk = open(type, { ["bootstrap.servers"] = "127.0.0.1:1", log_level = "0" })
             assert.equal(0, rc, ffi.string(e.text))
@@ -55,7 +48,7 @@ describe("a Kafka client", function()
 
     it("that cannot be made says why, and its thread is as it was", function()
         local slack = ffi.C.prctl(GET_TIMERSLACK, 0, 0, 0, 0)
-        local rc, rk = open(PRODUCER, { ["enable.idempotence"] = "true", acks = "1" })
+        local rc, rk = open(lib.RD_KAFKA_PRODUCER, { ["enable.idempotence"] = "true", acks = "1" })
         assert.not_equal(0, rc)
         assert.is_true(rk == nil)
         assert.truthy(ffi.string(e.text):find("cannot make a Kafka client: .*acks"))
