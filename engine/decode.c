@@ -385,7 +385,8 @@ static void finish(batch_run_t *run, arena_t *a) {
     run->out->unnested = unnested;
 }
 
-/* Records lie behind one another, but what looks ahead by itself stops at each page, and they come from another core. */
+/* Records lie behind one another, but what looks ahead by itself stops at each page, and mostly they come from another
+ * core. */
 static void prefetch_record(const record_t *r) {
     mem_prefetch((uintptr_t)r->value.s, r->value.len < PREFETCH_MOST ? r->value.len : PREFETCH_MOST);
 }

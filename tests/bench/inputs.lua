@@ -20,8 +20,8 @@ for _, name in ipairs(shapes.names) do
     makers[name] = function(path, n) shapes.write(name, path, n) end
 end
 
--- Small records over that many keys, a power of ten: first each of them once, with great leaps between neighbours, then any.
-function makers.keys(path, n, keys)
+-- Small records over that many keys, a power of ten: first each of them once, in an order that is not theirs, then any.
+function makers.each_key(path, n, keys)
     local file = assert(io.open(path, "wb"))
     file:setvbuf("full", 1048576)
     math.randomseed(7)
