@@ -7,7 +7,7 @@
 #include "active_kafka.h"
 #include "parallel.h"
 
-#define ACTIVE_SLICE 512   /* events of a step, or nearly twice as many: what becomes of them stays in the core's own cache */
+#define ACTIVE_SLICE 512   /* events of a step, or nearly twice as many: they stay in the cache of the core */
 #define ACTIVE_EVENTS 2048 /* of a poll where the next slice is decoded meanwhile, else it is one slice */
 
 struct active {
