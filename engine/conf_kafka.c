@@ -197,8 +197,8 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
 }
 
 /* librdkafka before 2.4 sleeps whole milliseconds and waits for the rest of one awake, each time that one of its timers is
- * due, which is once a second and client at the least. Its threads take the slack of the one that makes them: with a millisecond of it
- * they wake when that rest is over. What wakes them by an event comes no later. */
+ * due, which is once a second and client at the least. Its threads take the slack of the one that makes them: with a
+ * millisecond of it they wake when that rest is over. What wakes them by an event comes no later. */
 #define CLIENT_SLACK_NS 1000000UL
 
 int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e) {
