@@ -15,7 +15,6 @@
 #define MIN_PREFETCH (1 << 20)
 #define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
 #define READY_MAX 512                  /* records taken from a partition's queue at a time */
-#define MESSAGE_BYTES 128              /* before and behind where a message begins */
 #define MESSAGES_AHEAD 8               /* are fetched into the cache before they are needed */
 #define MISSING_MS 500                 /* how long the others wait for a partition that is known to have more */
 
@@ -44,23 +43,13 @@ static int is_aside(const source_kafka_t *s, const partition_t *p) { return p->a
 
 /* ---- events ---- */
 
-/* A NULL topic cache: consecutive messages mostly come from one partition. */
-typedef struct seen {
-    const rd_kafka_topic_t *topic;
-    int32_t partition;
-    partition_t *part;
-} seen_t;
-
-static partition_t *part_of(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *seen) {
-    if (seen->part && seen->topic == m->rkt && seen->partition == m->partition)
-        return seen->part;
+static partition_t *part_of(source_kafka_t *s, const rd_kafka_message_t *m) {
     int32_t topic = m->rkt ? topic_index(s, rd_kafka_topic_name(m->rkt)) : -1;
-    *seen = (seen_t){m->rkt, m->partition, topic < 0 ? NULL : source_kafka_part(s, topic, m->partition)};
-    return seen->part;
+    return topic < 0 ? NULL : source_kafka_part(s, topic, m->partition);
 }
 
-static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, seen_t *seen, error_t *e) {
-    partition_t *p = part_of(s, m, seen);
+static int take_error(source_kafka_t *s, const rd_kafka_message_t *m, error_t *e) {
+    partition_t *p = part_of(s, m);
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (p) {
             p->at_end = 1;
@@ -92,12 +81,6 @@ static void lend(lent_t *l, rd_kafka_message_t *m) {
     l->messages[l->n++] = m;
 }
 
-/* A message comes from another core's cache, and has left this one's again when it is given back: waiting for one after the
- * other would take as long as a record's rules do. librdkafka keeps its own of a message around it. */
-static void prefetch_message(const rd_kafka_message_t *m) {
-    mem_prefetch((uintptr_t)m - MESSAGE_BYTES, 2 * MESSAGE_BYTES);
-}
-
 /* -1: it has none. */
 static int64_t time_of(const rd_kafka_message_t *m) {
     rd_kafka_timestamp_type_t type;
@@ -106,10 +89,9 @@ static int64_t time_of(const rd_kafka_message_t *m) {
 }
 
 /* 1: *ev is the record. */
-static int take_message(source_kafka_t *s, const rd_kafka_message_t *m, int64_t timestamp, seen_t *seen, mono_t now,
+static int take_message(source_kafka_t *s, partition_t *p, const rd_kafka_message_t *m, int64_t timestamp, mono_t now,
                         event_t *ev) {
-    partition_t *p = part_of(s, m, seen);
-    if (!p || m->offset < p->at.offset)
+    if (m->offset < p->at.offset)
         return 0;
     p->at.offset = m->offset + 1;
     atomic_store_explicit(&p->next, p->at.offset, memory_order_relaxed);
@@ -164,7 +146,6 @@ static uint32_t tell_idle(source_kafka_t *s, mono_t now, event_t *events, uint32
 
 static int refill(source_kafka_t *s, partition_t *p, error_t *e) {
     ssize_t n = rd_kafka_consume_batch_queue(p->queue, 0, p->ready, READY_MAX);
-    seen_t seen = {0};
     p->next_ready = p->n_ready = 0;
     if (n == READY_MAX)
         source_kafka_rouse(s);
@@ -173,7 +154,7 @@ static int refill(source_kafka_t *s, partition_t *p, error_t *e) {
         rd_kafka_message_t *m = p->ready[i];
         int usable = !m->err && m->offset >= p->at.offset;
         if (m->err && rc == 0)
-            rc = take_error(s, m, &seen, e);
+            rc = take_error(s, m, e);
         if (usable)
             p->ready[p->n_ready++] = m;
         else
@@ -243,7 +224,6 @@ static partition_t *earliest(source_kafka_t *s, int64_t *others) {
 /* Gives out records until a partition runs dry. */
 static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, mono_t now) {
     uint32_t n = 0;
-    seen_t seen = {0};
     while (n < max) {
         int64_t others;
         partition_t *p = earliest(s, &others);
@@ -252,9 +232,9 @@ static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, m
         do {
             rd_kafka_message_t *m = p->ready[p->next_ready++];
             if (p->next_ready + MESSAGES_AHEAD < p->n_ready)
-                prefetch_message(p->ready[p->next_ready + MESSAGES_AHEAD]);
+                spent_prefetch(p->ready[p->next_ready + MESSAGES_AHEAD]);
             lend(lent_now(s), m);
-            n += (uint32_t)take_message(s, m, p->head, &seen, now, &events[n]);
+            n += (uint32_t)take_message(s, p, m, p->head, now, &events[n]);
             if (p->next_ready == p->n_ready) {
                 s->last_record = now;
                 return n;
@@ -271,7 +251,6 @@ static int give_frames(source_kafka_t *s, event_t *events, uint32_t max, mono_t 
     partition_t *p = s->aside >= 0 && s->n_parts ? &s->parts[s->n_parts - 1] : NULL;
     uint32_t n = 0;
     size_t bytes = 0;
-    seen_t seen = {0};
     if (!p || !is_aside(s, p)) /* topics are sorted by index, and this one is the last */
         return 0;
     while (n < max && bytes < FRAMES_BYTES && !*cut) {
@@ -282,7 +261,7 @@ static int give_frames(source_kafka_t *s, event_t *events, uint32_t max, mono_t 
             break;
         rd_kafka_message_t *m = p->ready[p->next_ready++];
         lend(lent_now(s), m);
-        if (!take_message(s, m, time_of(m), &seen, now, &events[n]))
+        if (!take_message(s, p, m, time_of(m), now, &events[n]))
             continue;
         events[n++].kind = EVENT_FRAME;
         bytes += m->len;
@@ -302,8 +281,7 @@ static int serve_client(source_kafka_t *s, error_t *e) {
     rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 0);
     if (!m)
         return 0;
-    seen_t seen = {0};
-    int rc = m->err ? take_error(s, m, &seen, e) : 0;
+    int rc = m->err ? take_error(s, m, e) : 0;
     rd_kafka_message_destroy(m);
     return rc;
 }
@@ -350,12 +328,9 @@ static int kafka_poll(source_t *base, event_t *events, uint32_t max, int timeout
     return (int)n;
 }
 
-static void give_back(lent_t *l) {
-    for (size_t i = 0; i < l->n; i++) {
-        if (i + MESSAGES_AHEAD < l->n)
-            prefetch_message(l->messages[i + MESSAGES_AHEAD]);
-        rd_kafka_message_destroy(l->messages[i]);
-    }
+static void give_back(source_kafka_t *s, lent_t *l) {
+    if (l->n)
+        spent_give(s->spent, l->messages, l->n);
     l->n = 0;
     arena_reset(&l->arena);
 }
@@ -363,7 +338,7 @@ static void give_back(lent_t *l) {
 static void kafka_release(source_t *base) {
     source_kafka_t *s = (source_kafka_t *)base;
     if (s->released < s->polled) /* reading anew took all back */
-        give_back(&s->lent[s->released++ % 2]);
+        give_back(s, &s->lent[s->released++ % 2]);
 }
 
 static void parts_free(partition_t *parts, uint32_t n) {
@@ -379,8 +354,8 @@ static void parts_free(partition_t *parts, uint32_t n) {
 
 /* The waker asks through the client that reads: nobody takes that away while it does. */
 static void stop_reading(source_kafka_t *s) {
-    give_back(&s->lent[0]);
-    give_back(&s->lent[1]);
+    give_back(s, &s->lent[0]);
+    give_back(s, &s->lent[1]);
     s->released = s->polled;
     pthread_mutex_lock(&s->lock);
     partition_t *parts = s->parts;
@@ -393,10 +368,13 @@ static void stop_reading(source_kafka_t *s) {
         pthread_cond_wait(&s->asked, &s->lock);
     pthread_mutex_unlock(&s->lock);
     parts_free(parts, n);
-    if (rk) {
-        rd_kafka_consumer_close(rk);
-        conf_kafka_end(rk, s->ctx->log);
-    }
+    if (!rk)
+        return;
+    spent_clear(s->spent);
+    rd_kafka_consumer_close(rk);
+    if (conf_kafka_end(rk, s->ctx->log)) /* one that is left behind may still look there */
+        spent_free(s->spent);
+    s->spent = NULL;
 }
 
 static void kafka_close(source_t *base) {
@@ -481,13 +459,22 @@ static int by_position(const void *a, const void *b) {
 
 /* A client of its own for every assignment: nothing of old positions is left in any queue. Its memory for records that
  * wait is shared out over the partitions, whose queues have their bounds each. */
-static int reader_new(source_kafka_t *s, uint32_t n, rd_kafka_t **out, error_t *e) {
+static int reader_new(source_kafka_t *s, uint32_t n, rd_kafka_t **out, spent_t **spent, error_t *e) {
+    rd_kafka_conf_t *conf;
     config_t share = *s->config;
     share.prefetch = s->config->prefetch / s->of / (n ? n : 1);
     if (share.prefetch < MIN_PREFETCH)
         share.prefetch = MIN_PREFETCH;
-    int rc = conf_kafka_client(&share, KAFKA_READER, NULL, s->ctx, out, e);
-    if (rc == 0)
+    int rc = conf_kafka(&share, KAFKA_READER, NULL, s->ctx, &conf, e);
+    if (rc)
+        return rc;
+    if ((rc = spent_new(spent, conf, e))) {
+        rd_kafka_conf_destroy(conf);
+        return rc;
+    }
+    if ((rc = conf_kafka_new(RD_KAFKA_CONSUMER, conf, out, e)))
+        spent_free(*spent);
+    else
         rd_kafka_poll_set_consumer(*out);
     return rc;
 }
@@ -515,6 +502,7 @@ static int assign_reader(source_kafka_t *s, rd_kafka_t *rk, partition_t *parts, 
 int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_t *e) {
     source_kafka_t *s = (source_kafka_t *)base;
     rd_kafka_t *rk;
+    spent_t *spent;
     partition_t *parts = mem_zalloc((n + 1) * sizeof *parts);
     for (uint32_t i = 0; i < n; i++) {
         parts[i].at = at[i];
@@ -525,9 +513,11 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     }
     qsort(parts, n, sizeof *parts, by_position);
     stop_reading(s);
-    int rc = reader_new(s, n, &rk, e);
-    if (rc == 0 && (rc = assign_reader(s, rk, parts, n, e)))
+    int rc = reader_new(s, n, &rk, &spent, e);
+    if (rc == 0 && (rc = assign_reader(s, rk, parts, n, e))) {
         rd_kafka_destroy(rk);
+        spent_free(spent);
+    }
     if (rc) {
         parts_free(parts, n);
         return rc;
@@ -536,6 +526,7 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     s->parts = parts;
     s->n_parts = n;
     s->rk = rk;
+    s->spent = spent;
     pthread_mutex_unlock(&s->lock);
     s->told = 0;
     s->positions = mem_realloc(s->positions, (n + 1) * sizeof *s->positions);
