@@ -201,7 +201,7 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
  * millisecond of it they wake when that rest is over. What wakes them by an event comes no later. */
 #define CLIENT_SLACK_NS 1000000UL
 
-int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e) {
+int conf_kafka_try(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e) {
     char why[400], text[COMPLAINT_SIZE];
     int slack = prctl(PR_GET_TIMERSLACK);
     prctl(PR_SET_TIMERSLACK, CLIENT_SLACK_NS);
@@ -210,9 +210,15 @@ int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out
         prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
     if (*out)
         return 0;
-    rd_kafka_conf_destroy(conf);
     complaint_explain(why, text);
     return error_set(e, ERR_INVALID, "cannot make a Kafka client: %s", text);
+}
+
+int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e) {
+    int rc = conf_kafka_try(type, conf, out, e);
+    if (rc)
+        rd_kafka_conf_destroy(conf);
+    return rc;
 }
 
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,

@@ -22,6 +22,8 @@ int conf_kafka(const config_t *c, kafka_role_t role, const char *transactional_i
                rd_kafka_conf_t **out, error_t *e);
 /* A client of conf, which is taken, whether one can be made or not. */
 int conf_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e);
+/* The same; where none can be made, conf stays the caller's. */
+int conf_kafka_try(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **out, error_t *e);
 int conf_kafka_client(const config_t *c, kafka_role_t role, const char *transactional_id, kafka_context_t *ctx,
                       rd_kafka_t **out, error_t *e);
 /* Ends a client. One that does not end in a while (librdkafka may wait for ever for a broker's thread when a topic it used

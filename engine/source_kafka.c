@@ -15,7 +15,6 @@
 #define MIN_PREFETCH (1 << 20)
 #define FRAMES_BYTES ((size_t)4 << 20) /* of frames in a poll; they hold many rows each */
 #define READY_MAX 512                  /* records taken from a partition's queue at a time */
-#define MESSAGES_AHEAD 8               /* are fetched into the cache before they are needed */
 #define MISSING_MS 500                 /* how long the others wait for a partition that is known to have more */
 
 partition_t *source_kafka_part(source_kafka_t *s, int32_t topic, int32_t partition) {
@@ -231,8 +230,8 @@ static uint32_t give_records(source_kafka_t *s, event_t *events, uint32_t max, m
             return n;
         do {
             rd_kafka_message_t *m = p->ready[p->next_ready++];
-            if (p->next_ready + MESSAGES_AHEAD < p->n_ready)
-                spent_prefetch(p->ready[p->next_ready + MESSAGES_AHEAD]);
+            if (p->next_ready + SPENT_AHEAD < p->n_ready)
+                spent_prefetch(p->ready[p->next_ready + SPENT_AHEAD]);
             lend(lent_now(s), m);
             n += (uint32_t)take_message(s, p, m, p->head, now, &events[n]);
             if (p->next_ready == p->n_ready) {
@@ -472,8 +471,8 @@ static int reader_new(source_kafka_t *s, uint32_t n, rd_kafka_t **out, spent_t *
         rd_kafka_conf_destroy(conf);
         return rc;
     }
-    if ((rc = conf_kafka_new(RD_KAFKA_CONSUMER, conf, out, e)))
-        spent_free(*spent);
+    if ((rc = conf_kafka_try(RD_KAFKA_CONSUMER, conf, out, e)))
+        spent_unmade(*spent, conf);
     else
         rd_kafka_poll_set_consumer(*out);
     return rc;
@@ -526,8 +525,8 @@ int source_kafka_assign(source_t *base, const position_t *at, uint32_t n, error_
     s->parts = parts;
     s->n_parts = n;
     s->rk = rk;
-    s->spent = spent;
     pthread_mutex_unlock(&s->lock);
+    s->spent = spent;
     s->told = 0;
     s->positions = mem_realloc(s->positions, (n + 1) * sizeof *s->positions);
     conf_kafka_end(s->asker,

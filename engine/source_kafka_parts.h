@@ -38,7 +38,7 @@ typedef struct source_kafka {
     kafka_context_t *ctx;
     rd_kafka_t *asker; /* for questions before anything is read; NULL from then on */
     rd_kafka_t *rk;    /* reads what is assigned; NULL before that */
-    spent_t *spent;    /* of rk */
+    spent_t *spent;    /* of rk; for the thread that reads */
     int wake_fd;       /* readable when a queue has something */
     partition_t *parts;
     uint32_t n_parts, told; /* told: partitions given out as events after an assignment */

@@ -7,7 +7,6 @@
 
 #define API_FETCH 1       /* the request's number in Kafka's protocol */
 #define MESSAGE_BYTES 128 /* before and behind where a message begins: librdkafka keeps its own of it around it */
-#define MESSAGES_AHEAD 8  /* are fetched into the cache before they are needed */
 
 typedef struct pile {
     rd_kafka_message_t **messages;
@@ -19,14 +18,15 @@ struct spent {
     pthread_mutex_t lock; /* both piles */
     pile_t waiting;
     pile_t empty; /* keeps the array of the last that was freed */
+    int begun;    /* a client was begun to be made */
 };
 
 void spent_prefetch(const rd_kafka_message_t *m) { mem_prefetch((uintptr_t)m - MESSAGE_BYTES, 2 * MESSAGE_BYTES); }
 
 static void destroy(rd_kafka_message_t *const *messages, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (i + MESSAGES_AHEAD < n)
-            spent_prefetch(messages[i + MESSAGES_AHEAD]);
+        if (i + SPENT_AHEAD < n)
+            spent_prefetch(messages[i + SPENT_AHEAD]);
         rd_kafka_message_destroy(messages[i]);
     }
 }
@@ -64,8 +64,9 @@ void spent_clear(spent_t *s) {
     mem_free(other.messages);
 }
 
-/* librdkafka holds no lock while it calls this. Its manual forbids what would wait for the client; a message is not given back
- * to the client, its reference to what it lies in is dropped and its memory freed. */
+/* The manual forbids calls into the client here, and destroying a message is one by its letter. It drops references (to
+ * topic, partition, answer and broker) and frees: it waits for nobody, takes no lock that librdkafka holds while it is
+ * answered a fetch, and cannot drop the last reference to a broker, whose thread this is. */
 static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int socket, const char *broker, int32_t broker_id, int16_t api,
                                        int16_t api_version, int32_t correlation, size_t size, int64_t rtt,
                                        rd_kafka_resp_err_t err, void *opaque) {
@@ -77,7 +78,9 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int socket, const char *b
 }
 
 static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *why, size_t size) {
+    spent_t *s = opaque;
     (void)conf, (void)why, (void)size;
+    s->begun = 1;
     return rd_kafka_interceptor_add_on_response_received(rk, "spent", on_response, opaque);
 }
 
@@ -91,6 +94,15 @@ int spent_new(spent_t **out, rd_kafka_conf_t *conf, error_t *e) {
     pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return 0;
+}
+
+/* Before 2.13 librdkafka frees the interceptors of a client that it began and could not make, though conf has them, too:
+ * destroying conf would free them again. */
+void spent_unmade(spent_t *s, rd_kafka_conf_t *conf) {
+    if (s->begun)
+        return;
+    rd_kafka_conf_destroy(conf);
+    spent_free(s);
 }
 
 void spent_free(spent_t *s) {

@@ -11,7 +11,7 @@ static void count_destroyed(rd_kafka_message_t *m);
 #define MADE_MAX 200000
 
 typedef struct watch_counts {
-    int64_t by_reader, by_client;
+    int64_t by_reader, by_client, given;
 } watch_counts_t;
 
 static rd_kafka_message_t made[MADE_MAX];
@@ -60,6 +60,24 @@ int watch_destroyed(int i) { return destroyed[i]; }
 
 /* ---- a client and its messages ---- */
 
+/* A client that cannot be made of these names and values: 1 where librdkafka had begun to. */
+int watch_unmade(const char *const *properties) {
+    char why[500];
+    spent_t *s;
+    error_t e;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (; *properties; properties += 2)
+        if (rd_kafka_conf_set(conf, properties[0], properties[1], why, sizeof why))
+            return -1;
+    if (spent_new(&s, conf, &e))
+        return -2;
+    if (rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why))
+        return -3;
+    int begun = s->begun;
+    spent_unmade(s, conf);
+    return begun;
+}
+
 /* Reads n records of the topic's partition 0. Negative: it could not. */
 int watch_read(const char *at, const char *topic, int64_t n, watch_counts_t *out) {
     char why[500];
@@ -71,7 +89,7 @@ int watch_read(const char *at, const char *topic, int64_t n, watch_counts_t *out
     by_reader = by_client = 0;
     if (rd_kafka_conf_set(conf, "bootstrap.servers", at, why, sizeof why) ||
         rd_kafka_conf_set(conf, "group.id", "spent", why, sizeof why) ||
-        rd_kafka_conf_set(conf, "fetch.message.max.bytes", "65536", why, sizeof why) || spent_new(&s, conf, &e))
+        spent_new(&s, conf, &e))
         return -1;
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!rk)
@@ -82,18 +100,22 @@ int watch_read(const char *at, const char *topic, int64_t n, watch_counts_t *out
     rd_kafka_topic_partition_list_add(list, topic, 0)->offset = 0;
     rd_kafka_assign(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    int64_t read = 0;
+    int64_t read = 0, given = 0;
     for (int tries = 0; read < n && tries < 600; tries++) {
         ssize_t k = rd_kafka_consume_batch_queue(queue, 100, batch, 100);
         for (ssize_t i = 0; i < k; i++)
             read += !batch[i]->err;
         spent_give(s, batch, k < 0 ? 0 : (size_t)k);
+        given += k < 0 ? 0 : k;
     }
+    for (int tries = 0; by_reader + by_client < given && tries < 1000; tries++) /* fetches go on to be answered */
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    int64_t left = given - by_reader - by_client;
     spent_clear(s);
     rd_kafka_queue_destroy(queue);
     rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
     spent_free(s);
-    *out = (watch_counts_t){by_reader, by_client};
-    return read < n ? -3 : 0;
+    *out = (watch_counts_t){by_reader, by_client, given};
+    return read < n || left > 0 ? -3 : 0;
 }
