@@ -1,6 +1,7 @@
 #include "spent_kafka.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mem.h"
@@ -39,8 +40,8 @@ void spent_give(spent_t *s, rd_kafka_message_t *const *messages, size_t n) {
     pile_t *w = &s->waiting;
     int fits = w->n + n <= SPENT_MESSAGES && w->bytes + bytes <= SPENT_BYTES;
     if (fits && n > 0) {
-        mem_grow(&w->messages, &w->cap, w->n + n, sizeof *messages);
-        memcpy(w->messages + w->n, messages, n * sizeof *messages);
+        mem_grow(&w->messages, &w->cap, w->n + n, sizeof(rd_kafka_message_t *));
+        memcpy(w->messages + w->n, messages, n * sizeof(rd_kafka_message_t *));
         w->n += n;
         w->bytes += bytes;
     }
@@ -79,9 +80,12 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int socket, const char *b
 
 static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *why, size_t size) {
     spent_t *s = opaque;
-    (void)conf, (void)why, (void)size;
+    (void)conf;
     s->begun = 1;
-    return rd_kafka_interceptor_add_on_response_received(rk, "spent", on_response, opaque);
+    rd_kafka_resp_err_t err = rd_kafka_interceptor_add_on_response_received(rk, "spent", on_response, s);
+    if (err)
+        snprintf(why, size, "%s", rd_kafka_err2str(err));
+    return err;
 }
 
 int spent_new(spent_t **out, rd_kafka_conf_t *conf, error_t *e) {

@@ -66,7 +66,7 @@ local ok, message = pcall(function()
     start_and_idle()
     -- A broker that has just started compiles its own code for a while, and answers ten times later meanwhile.
     for _, delivery in ipairs { "at_least_once", "exactly_once", "at_least_once", "exactly_once" } do watch(delivery, 50000) end
-    for rate in (os.getenv "RATE" or "5000 50000"):gmatch "%d+" do
+    for rate in (os.getenv "RATE" or "5000 20000 50000"):gmatch "%d+" do
         rate = tonumber(rate)
         floor(rate)
         at_rate("at_least_once", rate, "p99 <= 15 ms")
