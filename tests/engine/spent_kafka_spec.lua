@@ -1,4 +1,4 @@
--- Messages that nobody needs any more are freed, each once, and mostly by the client that made them.
+-- Messages that nobody needs any more are freed, each once, and by the client that made them as long as it fetches.
 
 local ffi = require "ffi"
 require "tests.support.librdkafka"

@@ -1,4 +1,4 @@
-/* Spent messages for specs: the module with a count of what it destroys, and by whom. Compiled by the spec that wants it. */
+/* Spent messages for specs: the module, with a count of what it destroys and on whose thread. Compiled by the spec that wants it. */
 #include <librdkafka/rdkafka.h>
 
 static void count_destroyed(rd_kafka_message_t *m);
