@@ -71,7 +71,7 @@ static int roll_back(active_t *a, error_t *e) {
         return error_set(e, ERR_KAFKA, "the transaction was refused while rules were handing over");
     task_abort(a->task);
     reader_t meta = reader_of(a->safe_meta.s, a->safe_meta.len);
-    if (task_load_meta(a->task, &meta))
+    if (task_load_meta(a->task, &meta, STATE_FORMAT))
         return error_set(e, ERR_INTERNAL, "watermarks of the last commit cannot be read back");
     parallel_forget(a->parallel);
     tell_dropped(a);

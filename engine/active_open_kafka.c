@@ -173,7 +173,7 @@ int active_make_task(active_t *a, script_t *script, plan_t *plan, store_t *store
     a->task = task_new(&options, script, plan);
     offer_texts(a, found);
     reader_t meta = reader_of(found->meta.task.s, found->meta.task.len);
-    int rc = found->meta.present && task_load_meta(a->task, &meta)
+    int rc = found->meta.present && task_load_meta(a->task, &meta, found->meta.format)
                  ? error_set(e, ERR_INVALID, "the changelog's meta record cannot be read")
                  : 0;
     task_settle(a->task);

@@ -27,7 +27,7 @@ int changelog_put_entry(sink_t *s, const char *topic, int32_t task, const char *
 int changelog_put_meta(sink_t *s, const char *topic, int32_t task, const changelog_meta_t *m, error_t *e) {
     buf_t v = {0};
     char kind = KIND_META;
-    buf_add_u32(&v, CHANGELOG_FORMAT);
+    buf_add_u32(&v, STATE_FORMAT);
     buf_add_varint(&v, m->n);
     for (uint32_t i = 0; i < m->n; i++) {
         buf_add_bytes(&v, m->at[i].topic, strlen(m->at[i].topic));
@@ -100,12 +100,12 @@ static void take_texts(changelog_found_t *f, slice_t version, slice_t value) {
 static int read_meta(changelog_meta_t *m, slice_t value, error_t *e) {
     reader_t r = reader_of(value.s, value.len);
     meta_clear(m);
-    uint32_t format = read_u32(&r);
-    if (format > CHANGELOG_FORMAT)
+    uint32_t format = m->format = read_u32(&r);
+    if (format > STATE_FORMAT)
         return error_set(e, ERR_INVALID,
                          "the state in the changelog has format %u, written by a newer ananas; this one reads up to "
                          "%d. Run the newer one",
-                         format, CHANGELOG_FORMAT);
+                         format, STATE_FORMAT);
     uint64_t n = read_varint(&r);
     m->at = mem_zalloc((size_t)((n < value.len ? n : value.len) + 1) * sizeof *m->at);
     for (uint64_t i = 0; i < n && !r.bad; i++) {

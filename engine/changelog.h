@@ -10,8 +10,6 @@
 #include "sink.h"
 #include "store.h"
 
-#define CHANGELOG_FORMAT 2
-
 typedef struct changelog_position {
     char *topic;
     int32_t partition;
@@ -20,6 +18,7 @@ typedef struct changelog_position {
 
 typedef struct changelog_meta {
     int present;
+    uint32_t format;
     changelog_position_t *at; /* next offset per input partition */
     uint32_t n;
     buf_t task;       /* task_save_meta */

@@ -283,7 +283,7 @@ static int put_dirty(void *ctx, const char *space, slice_t key, slice_t value) {
 }
 
 static void take_meta(const checkpoint_t *cp, task_t *task, const position_t *at, uint32_t n, changelog_meta_t *m) {
-    *m = (changelog_meta_t){.present = 1, .n = n, .at = mem_alloc((n + 1) * sizeof *m->at)};
+    *m = (changelog_meta_t){.present = 1, .format = STATE_FORMAT, .n = n, .at = mem_alloc((n + 1) * sizeof *m->at)};
     m->entries = store_count(task_store(task));
     buf_add_str(&m->version, task_plan(task)->version);
     for (uint32_t i = 0; i < n; i++)

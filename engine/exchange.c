@@ -29,7 +29,6 @@ struct exchange {
     dispatch_t *dispatch;
     route_t *routes;
     size_t n_routes, cap_routes;
-    etime_t begin;
     valve_t valve; /* over the tasks */
     exchange_stats_t stats;
     /* sending */
@@ -69,12 +68,11 @@ struct exchange {
 
 uint64_t exchange_shape(const rule_t *rule) { return frame_hash(rule->state_hash, strlen(rule->state_hash)); }
 
-exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d, etime_t begin) {
+exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d, reign_t reign) {
     exchange_t *x = mem_zalloc(sizeof *x);
     x->rule = rule;
     x->place = place;
     x->dispatch = d;
-    x->begin = begin;
     x->now.wm = ETIME_MIN;
     x->told = mem_zalloc(dispatch_n(d) * sizeof *x->told);
     x->is_told = mem_zalloc(dispatch_n(d));
@@ -82,7 +80,7 @@ exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d
     x->valve.holds = 1;
     if (place->combines) {
         x->gathered = store_new(0);
-        x->adding = group_new_from(rule, x->gathered, begin);
+        x->adding = group_new_from(rule, x->gathered, reign);
         group_gather(x->adding);
     }
     exchange_begin(x);

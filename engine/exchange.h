@@ -13,8 +13,8 @@
 #include "watermark.h"
 
 typedef struct exchange exchange_t;
-/* rule, place and dispatch are borrowed. begin: see group_new_from. */
-exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d, etime_t begin);
+/* rule, place and dispatch are borrowed. */
+exchange_t *exchange_new(const rule_t *rule, const place_t *place, dispatch_t *d, reign_t reign);
 void exchange_free(exchange_t *x);
 const place_t *exchange_place(const exchange_t *x);
 /* Rows before `until` belong to a version of the rule that leaves, which has its keys elsewhere. Oldest first; copies. */

@@ -5,16 +5,23 @@
 #define FLOOR_KEY "floor"
 #define TIME_KEY 8
 
-group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, ETIME_MIN); }
+group_t *group_new(const rule_t *rule, store_t *store) { return group_new_from(rule, store, REIGN_FIRST); }
 
-/* Versions of one shape may be there at once (a change taken back while it still leaves), so `begin` is in the name. */
-group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin) {
+/* Versions of one shape may be there at once (a change taken back while it still leaves), so the reign is in the name. */
+static char *name_version(const rule_t *rule, reign_t reign) {
+    if (reign.begin == ETIME_MIN)
+        return mem_strdup(rule->state_hash);
+    if (reign.number == 0)
+        return mem_printf("%s@%lld", rule->state_hash, (long long)reign.begin);
+    return mem_printf("%s@%lld.%u", rule->state_hash, (long long)reign.begin, reign.number);
+}
+
+group_t *group_new_from(const rule_t *rule, store_t *store, reign_t reign) {
     group_t *g = mem_zalloc(sizeof *g);
-    char *version =
-        begin == ETIME_MIN ? mem_strdup(rule->state_hash) : mem_printf("%s@%lld", rule->state_hash, (long long)begin);
+    char *version = name_version(rule, reign);
     char *name = mem_printf("%s/%s/group", rule->name, version);
     g->rule = rule;
-    g->begin = begin;
+    g->begin = reign.begin;
     g->until = g->next_pending = ETIME_MAX;
     g->floor = ETIME_MIN;
     g->space = store_space(store, name);

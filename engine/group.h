@@ -16,9 +16,16 @@
 
 typedef struct group group_t;
 
+/* Where a version of a rule took over from the one before it; begin == ETIME_MIN: none was. One may leave before a window
+ * of its own was open: then the next begins there as well. */
+typedef struct reign {
+    etime_t begin;
+    uint32_t number; /* no two versions that are there at once have both in common */
+} reign_t;
+#define REIGN_FIRST ((reign_t){ETIME_MIN, 0})
+
 group_t *group_new(const rule_t *rule, store_t *store);
-/* A version that took over from another at `begin`; ETIME_MIN: none was before it. */
-group_t *group_new_from(const rule_t *rule, store_t *store, etime_t begin);
+group_t *group_new_from(const rule_t *rule, store_t *store, reign_t reign);
 void group_free(group_t *g);
 /* One step. 0, or ERR_RUNAWAY when a function of the rule overran its budget: then *out has what came of the ticks before
  * (step_overrun). */

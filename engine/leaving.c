@@ -1,12 +1,12 @@
 #include "leaving.h"
 
-void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin,
+void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, reign_t reign,
                   etime_t until) {
     *l = (leaving_t){.generation = generation_take(g),
                      .rule = rule,
                      .group = group,
                      .select = select,
-                     .begin = begin,
+                     .reign = reign,
                      .until = until};
     group_leave(group, until);
 }

@@ -13,12 +13,13 @@ typedef struct leaving {
     const rule_t *rule;       /* in that generation's plan */
     group_t *group;
     select_t *select;
-    etime_t begin, until; /* of its windows; begin names its space in the store */
-    int dead;             /* its code overran its budget */
+    reign_t reign;
+    etime_t until; /* the next one's begin */
+    int dead;      /* its code overran its budget */
 } leaving_t;
 
 /* Takes group and select over. */
-void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, etime_t begin,
+void leaving_init(leaving_t *l, generation_t *g, const rule_t *rule, group_t *group, select_t *select, reign_t reign,
                   etime_t until);
 void leaving_fini(leaving_t *l);
 /* Runs over the rows that are its own; *in becomes the rows for the versions after it. Writes its output. out->batch NULL:

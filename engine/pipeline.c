@@ -33,8 +33,8 @@ static names_t whole_rows_extras(const pipeline_t *p, const rule_t *rule) {
     return names_copy(&p->in_extras, 0);
 }
 
-void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin) {
-    *p = (pipeline_t){.rule = rule, .begin = begin};
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, reign_t reign) {
+    *p = (pipeline_t){.rule = rule, .reign = reign};
     p->in_extras = names_copy(&in_extras, rule->n_unnest);
     for (uint32_t i = 0; i < rule->n_unnest; i++)
         p->in_extras.at[p->in_extras.n++] = rule->unnest[i].alias;
@@ -45,7 +45,7 @@ void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in
     else if (rule->process)
         p->process = process_new(rule, store);
     else if (rule->window.kind != WINDOW_NONE)
-        p->group = group_new_from(rule, store, begin);
+        p->group = group_new_from(rule, store, reign);
     if (rule->cooldown)
         p->cooldown = cooldown_new(rule, store);
     valve_init(&p->valve, rule->n_from);
@@ -81,22 +81,38 @@ void pipeline_move_leaving(pipeline_t *old, pipeline_t *p) {
     old->n_leaving = old->cap_leaving = 0;
 }
 
+static int is_taken(const pipeline_t *p, reign_t r) {
+    if (p->reign.begin == r.begin && p->reign.number == r.number)
+        return 1;
+    for (size_t i = 0; i < p->n_leaving; i++)
+        if (p->leaving[i].reign.begin == r.begin && p->leaving[i].reign.number == r.number)
+            return 1;
+    return 0;
+}
+
+reign_t pipeline_next_reign(const pipeline_t *p, etime_t begin) {
+    reign_t r = {begin, 0};
+    while (begin != ETIME_MIN && is_taken(p, r))
+        r.number++;
+    return r;
+}
+
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p) {
     pipeline_move_leaving(old, p);
-    if (!old->group || p->begin == ETIME_MIN) /* nothing is open anywhere: nothing leaves */
+    if (!old->group || p->reign.begin == ETIME_MIN) /* nothing is open anywhere: nothing leaves */
         return;
     mem_grow(&p->leaving, &p->cap_leaving, p->n_leaving + 1, sizeof *p->leaving);
-    leaving_init(&p->leaving[p->n_leaving++], g, old->rule, old->group, old->select, old->begin, p->begin);
+    leaving_init(&p->leaving[p->n_leaving++], g, old->rule, old->group, old->select, old->reign, p->reign.begin);
     old->group = NULL;
     old->select = NULL;
 }
 
-void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin,
+void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, reign_t reign,
                           etime_t until) {
     static const names_t none;
     mem_grow(&p->leaving, &p->cap_leaving, p->n_leaving + 1, sizeof *p->leaving);
-    leaving_init(&p->leaving[p->n_leaving++], g, rule, group_new_from(rule, store, begin), select_new(rule, &none),
-                 begin, until);
+    leaving_init(&p->leaving[p->n_leaving++], g, rule, group_new_from(rule, store, reign), select_new(rule, &none),
+                 reign, until);
 }
 
 /* Versions whose last window has closed, or whose code overran. Not at the end of the step in which that happened: its

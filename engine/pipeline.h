@@ -33,8 +33,8 @@ typedef struct pipeline {
     process_t *process;
     cooldown_t *cooldown;
     exchange_t *exchange; /* in front of the operator, where several tasks share the work; else NULL */
-    etime_t begin;        /* it took over from another version there; ETIME_MIN: it did not */
-    leaving_t *leaving;   /* versions before it whose windows are still open, oldest first */
+    reign_t reign;
+    leaving_t *leaving; /* versions before it whose windows are still open, oldest first */
     size_t n_leaving, cap_leaving;
     valve_t valve; /* where it reads several inputs */
     rule_stats_t stats;
@@ -46,18 +46,20 @@ typedef struct pipeline {
 } pipeline_t;
 
 /* in_extras: borrowed strings in a list of the pipeline's own. */
-void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, etime_t begin);
+void pipeline_init(pipeline_t *p, const rule_t *rule, store_t *store, names_t in_extras, reign_t reign);
 void pipeline_fini(pipeline_t *p);
 /* Do the same rows reach both, behind unnest and where? Conditions are functions of their row alone. */
 int pipeline_same_rows(const rule_t *a, const rule_t *b);
 /* May one take what the other's unnest and where made, and does it save anything? */
 int pipeline_begins_alike(const rule_t *a, const rule_t *b);
+/* Of the version that would take over from this one at `begin`. */
+reign_t pipeline_next_reign(const pipeline_t *p, etime_t begin);
 /* The version that p is takes over the windows' future from `old` of generation g, whose windows close under its own code. */
 void pipeline_hand_over(pipeline_t *old, generation_t *g, pipeline_t *p);
 /* Versions that were leaving go on leaving. */
 void pipeline_move_leaving(pipeline_t *old, pipeline_t *p);
 /* A version that was leaving when its state was written. */
-void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, etime_t begin,
+void pipeline_add_leaving(pipeline_t *p, generation_t *g, const rule_t *rule, store_t *store, reign_t reign,
                           etime_t until);
 /* The greatest end of a window that is there, of all versions; ETIME_MIN: none is. */
 etime_t pipeline_last_end(const pipeline_t *p);

@@ -7,7 +7,8 @@
 /* Would both make the same of what they hold, from now on? Rows that come from other tasks come to each rule apart. */
 static int alike(const pipeline_t *a, const pipeline_t *b) {
     return a->group && b->group && !a->exchange && !b->exchange && group_alike(a->rule, b->rule) &&
-           a->begin == b->begin && a->stats.quarantined == b->stats.quarantined && pipeline_same_rows(a->rule, b->rule);
+           a->reign.begin == b->reign.begin && a->stats.quarantined == b->stats.quarantined &&
+           pipeline_same_rows(a->rule, b->rule);
 }
 
 static int may_share(const pipeline_t *a, const pipeline_t *b) {

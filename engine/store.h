@@ -9,6 +9,9 @@
 #include "buf.h"
 #include "error.h"
 
+/* Of keys, values and what a task saves beside them (task_save_meta). Later ones are refused, earlier ones read. */
+#define STATE_FORMAT 3
+
 typedef struct store store_t;
 typedef struct store_entry store_entry_t;
 typedef struct space space_t;

@@ -84,8 +84,8 @@ void task_add_texts(task_t *t, const rule_texts_t *texts);
 void task_settle(task_t *t);
 /* Versions of the rule sets that anything open belongs to, the one that runs first: i = 0, 1, ...; NULL: no more. */
 const char *task_version(const task_t *t, uint32_t i, const rule_texts_t **texts);
-void task_save_meta(const task_t *t, buf_t *b); /* watermarks, idleness, versions that hand over */
-int task_load_meta(task_t *t, reader_t *r);
+void task_save_meta(const task_t *t, buf_t *b);              /* watermarks, idleness, versions that hand over */
+int task_load_meta(task_t *t, reader_t *r, uint32_t format); /* the changelog's, then */
 void task_say_quarantined(task_t *t); /* rules that were stopped before this process had the task */
 
 const plan_t *task_plan(const task_t *t);

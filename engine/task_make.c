@@ -166,13 +166,13 @@ static void tables_make(task_t *t) {
                        .task = &t->report};
 }
 
-static void pipeline_make(task_t *t, uint32_t i, etime_t begin) {
+static void pipeline_make(task_t *t, uint32_t i, reign_t reign) {
     const rule_t *rule = &task_rules(t)->rules[i];
     pipeline_t *p = &t->pipelines[i];
     names_t extras = input_extras(t, rule);
-    pipeline_init(p, rule, t->store, extras, begin);
+    pipeline_init(p, rule, t->store, extras, reign);
     if (t->dispatch && t->placement.at[i].exchanged)
-        p->exchange = exchange_new(rule, &t->placement.at[i], t->dispatch, begin);
+        p->exchange = exchange_new(rule, &t->placement.at[i], t->dispatch, reign);
     for (uint32_t k = 0; k < i && !p->twin; k++)
         if (!t->pipelines[k].twin && pipeline_begins_alike(&task_rules(t)->rules[k], rule))
             p->twin = &t->pipelines[k];
@@ -215,7 +215,7 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
         source_init(t, &t->sources[i], &o->config->sources[i]);
     tables_make(t);
     for (uint32_t i = 0; i < plan->n_rules; i++)
-        pipeline_make(t, i, ETIME_MIN);
+        pipeline_make(t, i, REIGN_FIRST);
     task_rebuild(t);
     return t;
 }
@@ -252,12 +252,12 @@ store_t *task_close(task_t *t) {
     return store;
 }
 
-void task_set_begin(task_t *t, uint32_t rule, etime_t begin) {
+void task_set_reign(task_t *t, uint32_t rule, reign_t reign) {
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++) /* until task_rebuild */
         if (t->pipelines[i].group)
             group_alone(t->pipelines[i].group);
     pipeline_fini(&t->pipelines[rule]);
-    pipeline_make(t, rule, begin);
+    pipeline_make(t, rule, reign);
 }
 
 /* ---- reload ---- */
@@ -359,7 +359,7 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
     const rule_t *rule = &task_rules(t)->rules[v->new_index];
     uint32_t i = (uint32_t)v->new_index;
     if (v->kind == VERDICT_ADDED || v->kind == VERDICT_REMOVED) {
-        pipeline_make(t, i, ETIME_MIN);
+        pipeline_make(t, i, REIGN_FIRST);
         return;
     }
     assert(old);
@@ -368,12 +368,12 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
     case VERDICT_REMOVED: return;
     case VERDICT_RESET:
         drop_rule(t, old, "was reset");
-        pipeline_make(t, i, ETIME_MIN);
+        pipeline_make(t, i, REIGN_FIRST);
         p->stats = old->stats;
         p->stats.quarantined = 0;
         return;
     case VERDICT_HANDOVER:
-        pipeline_make(t, i, end);
+        pipeline_make(t, i, pipeline_next_reign(old, end));
         pipeline_hand_over(old, old_generation, p);
         break;
     case VERDICT_UNCHANGED:
@@ -382,7 +382,7 @@ static void take_over(task_t *t, const verdict_t *v, pipeline_t *olds, generatio
         rename_state(t, old->rule, rule);
         if (v->lets_go)
             let_rows_go(t, rule);
-        pipeline_make(t, i, old->begin);
+        pipeline_make(t, i, old->reign);
         pipeline_move_leaving(old, p);
         break;
     }

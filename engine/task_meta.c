@@ -3,19 +3,32 @@
 
 #include <stdio.h>
 
+static void save_reign(reign_t r, buf_t *b) {
+    buf_add_u64(b, (uint64_t)r.begin);
+    buf_add_varint(b, r.number);
+}
+
+/* Numbers came with format 3. */
+static reign_t load_reign(reader_t *r, uint32_t format) {
+    etime_t begin = (etime_t)read_u64(r);
+    return (reign_t){begin, format < 3 ? 0 : (uint32_t)read_varint(r)};
+}
+
+static int same_reign(reign_t a, reign_t b) { return a.begin == b.begin && a.number == b.number; }
+
 static void save_versions(const pipeline_t *p, buf_t *b) {
-    buf_add_u64(b, (uint64_t)p->begin);
+    save_reign(p->reign, b);
     buf_add_varint(b, p->n_leaving);
     for (size_t i = 0; i < p->n_leaving; i++) {
         const leaving_t *l = &p->leaving[i];
         buf_add_bytes(b, l->generation->plan->version, strlen(l->generation->plan->version));
         buf_add_bytes(b, l->rule->name, strlen(l->rule->name));
-        buf_add_u64(b, (uint64_t)l->begin);
+        save_reign(l->reign, b);
         buf_add_u64(b, (uint64_t)l->until);
     }
 }
 
-/* Versions that overran their budget and are not gone yet: by the rule's name and where their windows began. An empty name
+/* Versions that overran their budget and are not gone yet: by the rule's name and their reign. An empty name
  * ends them. */
 static void save_dead(const task_t *t, buf_t *b) {
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
@@ -24,7 +37,7 @@ static void save_dead(const task_t *t, buf_t *b) {
             if (!l->dead)
                 continue;
             buf_add_bytes(b, l->rule->name, strlen(l->rule->name));
-            buf_add_u64(b, (uint64_t)l->begin);
+            save_reign(l->reign, b);
         }
     buf_add_bytes(b, "", 0);
 }
@@ -58,18 +71,19 @@ void task_save_meta(const task_t *t, buf_t *b) {
 }
 
 /* Versions of a rule that hand over: where the present one began, and those whose windows are still open. */
-static void load_versions(task_t *t, int rule, reader_t *r) {
-    etime_t begin = (etime_t)read_u64(r);
+static void load_versions(task_t *t, int rule, reader_t *r, uint32_t format) {
+    reign_t reign = load_reign(r, format);
     uint64_t n = read_varint(r);
-    if (rule >= 0 && begin != t->pipelines[rule].begin)
-        task_set_begin(t, (uint32_t)rule, begin);
+    if (rule >= 0 && !same_reign(reign, t->pipelines[rule].reign))
+        task_set_reign(t, (uint32_t)rule, reign);
     for (uint64_t i = 0; i < n && !r->bad; i++) {
         slice_t set = read_bytes(r), name = read_bytes(r);
-        etime_t from = (etime_t)read_u64(r), until = (etime_t)read_u64(r);
+        reign_t theirs = load_reign(r, format);
+        etime_t until = (etime_t)read_u64(r);
         generation_t *g = task_generation(t, set);
         int at = g ? plan_rule_named(g->plan, name) : -1;
         if (rule >= 0 && at >= 0)
-            pipeline_add_leaving(&t->pipelines[rule], g, &g->plan->rules[at], t->store, from, until);
+            pipeline_add_leaving(&t->pipelines[rule], g, &g->plan->rules[at], t->store, theirs, until);
         else
             log_say(t->options.log, LOG_WARN, "rules",
                     "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
@@ -77,14 +91,14 @@ static void load_versions(task_t *t, int rule, reader_t *r) {
     }
 }
 
-static void load_dead(task_t *t, reader_t *r) {
+static void load_dead(task_t *t, reader_t *r, uint32_t format) {
     if (r->pos == r->len) /* older records end before it */
         return;
     for (slice_t name = read_bytes(r); name.len > 0; name = read_bytes(r)) {
         int rule = plan_rule_named(task_rules(t), name);
-        etime_t begin = (etime_t)read_u64(r);
+        reign_t reign = load_reign(r, format);
         for (size_t k = 0; rule >= 0 && k < t->pipelines[rule].n_leaving; k++)
-            if (t->pipelines[rule].leaving[k].begin == begin)
+            if (same_reign(t->pipelines[rule].leaving[k].reign, reign))
                 t->pipelines[rule].leaving[k].dead = 1;
     }
 }
@@ -103,7 +117,7 @@ static int load_sources(task_t *t, reader_t *r, const int32_t *remap, uint32_t n
     return r->bad ? ERR_INVALID : 0;
 }
 
-int task_load_meta(task_t *t, reader_t *r) {
+int task_load_meta(task_t *t, reader_t *r, uint32_t format) {
     uint64_t n = read_varint(r);
     if (r->bad || n > r->len)
         return ERR_INVALID;
@@ -120,7 +134,7 @@ int task_load_meta(task_t *t, reader_t *r) {
         int quarantined = read_u8(r), rule = plan_rule_named(task_rules(t), name);
         slice_t bytes = read_bytes(r);
         reader_t part = reader_of(bytes.s, bytes.len);
-        load_versions(t, rule, r);
+        load_versions(t, rule, r, format);
         if (rule < 0)
             continue;
         task_lead(t, (uint32_t)rule);
@@ -133,7 +147,7 @@ int task_load_meta(task_t *t, reader_t *r) {
         return ERR_INVALID;
     if (t->dispatch && task_load_valves(t, r))
         return ERR_INVALID;
-    load_dead(t, r);
+    load_dead(t, r, format);
     return r->bad ? ERR_INVALID : 0;
 }
 

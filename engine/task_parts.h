@@ -83,8 +83,8 @@ void task_lead(task_t *t, uint32_t rule);
 void task_save_valves(const task_t *t, buf_t *b);
 int task_load_valves(task_t *t, reader_t *r);
 
-/* Makes the pipeline of a rule again, as one that took over from another version at `begin`. task_make.c */
-void task_set_begin(task_t *t, uint32_t rule, etime_t begin);
+/* Makes the pipeline of a rule again, as one that took over from another version there. task_make.c */
+void task_set_reign(task_t *t, uint32_t rule, reign_t reign);
 
 /* The generation of that version, of those given by task_add_generation; NULL: none. */
 generation_t *task_generation(const task_t *t, slice_t version);

@@ -49,7 +49,7 @@ function Task:load(text)
     return s, plan[0], texts, { one, name, body }
 end
 
-function Task:make(text, store, meta)
+function Task:make(text, store, meta, format)
     local s, plan = self:load(text)
     local options = ffi.new "task_options_t"
     options.config, options.log, options.store = self.config, log, store
@@ -65,7 +65,7 @@ function Task:make(text, store, meta)
         self.keep = keep
     end
     local reader = ffi.new("reader_t", { meta, #meta })
-    assert(lib.task_load_meta(self.task, reader) == 0, "meta record")
+    assert(lib.task_load_meta(self.task, reader, format or engine.defines.STATE_FORMAT) == 0, "meta record")
     lib.task_settle(self.task)
     lib.task_rebuild(self.task)
 end
@@ -134,14 +134,14 @@ end
 function Task:abort(saved)
     lib.task_abort(self.task)
     local reader = ffi.new("reader_t", { saved.meta, #saved.meta })
-    assert(lib.task_load_meta(self.task, reader) == 0, "meta record")
+    assert(lib.task_load_meta(self.task, reader, engine.defines.STATE_FORMAT) == 0, "meta record")
 end
 
-function Task:restart(saved)
+function Task:restart(saved, format)
     self:free()
     local store = lib.store_new(0)
     for _, e in ipairs(saved.entries) do lib.store_restore(store, e[1], engine.slice(e[2]), engine.slice(e[3])) end
-    self:make(saved.text, store, saved.meta)
+    self:make(saved.text, store, saved.meta, format)
 end
 
 -- By rule name.

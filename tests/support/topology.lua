@@ -61,7 +61,7 @@ end
 local function load_meta(k, bytes)
     local r = ffi.new "reader_t"
     r.s, r.len = bytes, #bytes
-    assert(lib.task_load_meta(k.task, r) == 0, "the meta record does not load")
+    assert(lib.task_load_meta(k.task, r, engine.defines.STATE_FORMAT) == 0, "the meta record does not load")
 end
 
 local function copy(list)
