@@ -16,7 +16,7 @@ typedef struct setting {
 } setting_t;
 
 #define TRANSACTION_MS 10000
-#define FETCH_MAX 2097152
+#define FETCH_MAX 524288 /* of a partition, compressed */
 
 #define MEMBER (1u << KAFKA_MEMBER)
 #define READER (1u << KAFKA_READER)
@@ -156,7 +156,10 @@ static int name_member(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
 
 /* What may wait, and what one fetch may bring of a partition. The bound is looked at before a fetch, not after it, and the
  * broker counts compressed bytes: with fetches of an eighth it is not passed by many times itself, and the next one is on
- * its way while what the last one brought is worked on. */
+ * its way while what the last one brought is worked on.
+ *
+ * Partitions are given out in step, so what came of the first waits until the last has been unpacked. Of two megabytes of
+ * each that is fifty and more, all of it gone from every cache when it is read and when its memory is used again. */
 static int set_prefetch(rd_kafka_conf_t *conf, const config_t *c, error_t *e) {
     char text[32];
     int64_t fetch = c->prefetch / 8 < FETCH_MAX ? c->prefetch / 8 : FETCH_MAX;

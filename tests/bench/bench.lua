@@ -63,11 +63,12 @@ end
 
 function bench.json(text) return cjson.decode(text) end
 
--- Programs of the bench itself, built when their text is newer.
+-- Programs of the bench itself, built when their text, or what they share, is newer.
 function bench.program(source, compiler, ...)
     local program = bench.folder .. "/" .. source:gsub("%.%w+$", "")
     local text = "tests/bench/" .. source
-    if os.execute(("test %s -nt %s"):format(program, text)) ~= 0 then
+    local shared = "tests/bench/client.h"
+    if os.execute(("test %s -nt %s -a %s -nt %s"):format(program, text, program, shared)) ~= 0 then
         bench.run { "sh", "-c", compiler .. " -o " .. program .. " " .. text .. " " .. table.concat({ ... }, " ") }
     end
     return program

@@ -37,7 +37,7 @@ static inline rd_kafka_t *client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf
 static inline rd_kafka_t *client_consumer(const char *brokers) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     static const char *const settings[][2] = {
-        {"socket.nagle.disable", "true"}, {"fetch.wait.max.ms", "500"}, {"fetch.message.max.bytes", "2097152"},
+        {"socket.nagle.disable", "true"}, {"fetch.wait.max.ms", "500"}, {"fetch.message.max.bytes", "524288"},
         {"fetch.max.bytes", "4194304"}, {"queued.min.messages", "1000000"}, {"queued.max.messages.kbytes", "65536"},
         {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}, {"isolation.level", "read_committed"},
         {"enable.partition.eof", "true"}, {"group.id", "bench-minimal"}};
