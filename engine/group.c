@@ -309,7 +309,7 @@ void group_overrun(group_pass_t *p, uint32_t tick) {
 static void fill_group_cells(group_pass_t *p, const store_entry_t *e, cell_t *out) {
     group_t *g = p->g;
     slice_t saved = region_bytes(entry_value(e).s, aggregate_fixed(g->aggregate));
-    reader_t r = reader_of(arena_dup(p->s->arena, saved.s, saved.len), saved.len);
+    reader_t r = reader_of(arena_dup(p->outcome.bytes, saved.s, saved.len), saved.len);
     for (uint32_t i = 0; i < g->rule->group_by.n; i++)
         out[i] = cell_load(&r);
 }
@@ -321,6 +321,12 @@ static int group_is_cut(const group_t *g, span_t span) {
         return 0;
     window_first(&it, &g->rule->window, span.start);
     return it.span.start != span.start;
+}
+
+/* Where `having` overruns the script is made anew. The rows behind go into the state all the same. */
+static void sift(group_pass_t *p, void (*how)(outcome_t *, step_t *)) {
+    how(&p->outcome, p->s);
+    p->context.script = p->s->script;
 }
 
 int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched) {
@@ -337,9 +343,13 @@ int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint
     cells[n] = cell_time(span.start);
     cells[n + 1] = cell_time(span.end);
     cells[n + 2] = cell_time(span.end - 1);
-    int status = aggregate_values(g->aggregate, entry_value(e).s, &p->context, cells + n + 3);
+    agg_context_t context = p->context;
+    context.arena = p->outcome.bytes;
+    int status = aggregate_values(g->aggregate, entry_value(e).s, &context, cells + n + 3);
     if (status)
         group_overrun(p, tick);
+    else if (outcome_is_full(&p->outcome))
+        sift(p, outcome_sift);
     return status;
 }
 
@@ -507,6 +517,7 @@ static void take_rows(group_pass_t *p, const stream_t *in) {
     g->pass = p;
     g->walked = p->s->number;
     p->outcome.shared = g->readers != NULL;
+    p->outcome.sifts = g->plain && !p->outcome.shared && g->rule->having != FN_NONE;
     group_pane_slots(g, in->batch->n);
     if (g->until != ETIME_MAX) {
         g->left = arena_array(p->s->arena, uint8_t, in->batch->n + 1);
@@ -519,6 +530,7 @@ static void take_rows(group_pass_t *p, const stream_t *in) {
         group_record_rows(p);
     else
         walk(p, in);
+    sift(p, outcome_complete);
     g->n_partials = 0;
     numbers.chunk = g->chunks.next;
     group_write_numbers(g, &numbers);

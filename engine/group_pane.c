@@ -313,6 +313,7 @@ static int fire(group_pass_t *p, pane_t *pane, uint32_t tick) {
     uint32_t set = outcome_new_set(&p->outcome); /* whether it is ranked is each rule's own matter */
     int status = 0;
     pane_sort(pane);
+    outcome_expect(&p->outcome, (uint32_t)pane->n);
     for (size_t i = 0; i < pane->n && status == 0; i++) {
         store_entry_t *e = pane->at[i];
         if (i + 4 < pane->n)

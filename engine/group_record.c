@@ -217,7 +217,6 @@ static void judge(group_pass_t *p, record_groups_t *all, uint8_t **pass) {
         b.n = all->n;
     }
     step_errors(p->s, rule, rule->having, &b, &errors);
-    p->outcome.judged = 1;
 }
 
 void group_record_rows(group_pass_t *p) {
@@ -229,4 +228,6 @@ void group_record_rows(group_pass_t *p) {
     for (uint32_t i = 0; i < all.n && status == 0; i++)
         if (!pass || pass[i])
             status = emit_group(p, &all.at[i]);
+    if (pass)
+        p->outcome.n_judged = p->outcome.n;
 }

@@ -48,6 +48,7 @@ void step_overrun(step_t *s, uint32_t tick);
 struct step {        /* one step of the task; made by task.c */
     uint64_t number; /* no two steps of a task have the same */
     arena_t *arena;
+    arena_t *sieve; /* for a moment, see outcome_sift */
     store_t *store;
     script_t *script;
     generation_t *generation; /* whose script it is; NULL: a script that is not made again */

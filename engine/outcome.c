@@ -6,7 +6,7 @@ static int has_window_columns(const rule_t *r) { return r->window.kind != WINDOW
 uint32_t outcome_before_values(const rule_t *r) { return r->group_by.n + (has_window_columns(r) ? 3u : 0u); }
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a) {
-    *o = (outcome_t){.rule = rule, .arena = a, .numbered = has_window_columns(rule)};
+    *o = (outcome_t){.rule = rule, .arena = a, .bytes = a, .numbered = has_window_columns(rule)};
     o->width = outcome_before_values(rule) + rule->n_aggs + (rule->provenance ? 1u : 0u);
 }
 
@@ -19,11 +19,30 @@ static void *grown(arena_t *a, const void *old, size_t n, size_t cap, size_t siz
     return to;
 }
 
+static void grow_candidates(outcome_t *o, size_t cap) {
+    o->cap = cap;
+    o->at = grown(o->arena, o->at, o->n, cap, sizeof *o->at);
+}
+
+static void grow_rows(outcome_t *o, uint32_t cap) {
+    o->cap_rows = cap;
+    o->cells = grown(o->arena, o->cells, (size_t)o->n_rows * o->width, (size_t)cap * o->width, sizeof *o->cells);
+    o->origins = grown(o->arena, o->origins, o->n_rows, cap, sizeof *o->origins);
+    o->subs = grown(o->arena, o->subs, o->n_rows, cap, sizeof *o->subs);
+}
+
+void outcome_expect(outcome_t *o, uint32_t rows) {
+    if (o->sifts || rows <= OUTCOME_SIFTED)
+        return;
+    if (o->cap - o->n < rows)
+        grow_candidates(o, o->n + rows);
+    if (o->cap_rows - o->n_rows < rows)
+        grow_rows(o, o->n_rows + rows);
+}
+
 static candidate_t *append(outcome_t *o) {
-    if (o->n == o->cap) {
-        o->cap = o->cap ? o->cap * 2 : 64;
-        o->at = grown(o->arena, o->at, o->n, o->cap, sizeof *o->at);
-    }
+    if (o->n == o->cap)
+        grow_candidates(o, o->cap ? o->cap * 2 : 64);
     candidate_t *c = &o->at[o->n++];
     *c = (candidate_t){0};
     return c;
@@ -31,13 +50,8 @@ static candidate_t *append(outcome_t *o) {
 
 candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub,
                          cell_t **cells) {
-    if (o->n_rows == o->cap_rows) {
-        o->cap_rows = o->cap_rows ? o->cap_rows * 2 : 64;
-        o->cells =
-            grown(o->arena, o->cells, (size_t)o->n_rows * o->width, (size_t)o->cap_rows * o->width, sizeof *o->cells);
-        o->origins = grown(o->arena, o->origins, o->n_rows, o->cap_rows, sizeof *o->origins);
-        o->subs = grown(o->arena, o->subs, o->n_rows, o->cap_rows, sizeof *o->subs);
-    }
+    if (o->n_rows == o->cap_rows)
+        grow_rows(o, o->cap_rows ? o->cap_rows * 2 : 64);
     candidate_t *c = append(o);
     c->what = what;
     c->fate = fate;
@@ -57,9 +71,9 @@ void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into) {
 
 /* --- the candidates as a batch: columns are strides through the rows --- */
 
-static const char **column_names(const outcome_t *o) {
+static const char **column_names(const outcome_t *o, arena_t *a) {
     const rule_t *r = o->rule;
-    const char **names = arena_array(o->arena, const char *, o->width + 1);
+    const char **names = arena_array(a, const char *, o->width + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->group_by.n; i++)
         names[n++] = r->group_by.at[i];
@@ -75,40 +89,46 @@ static const char **column_names(const outcome_t *o) {
     return names;
 }
 
-batch_t *outcome_batch(outcome_t *o) {
-    if (o->rows)
-        return o->rows;
-    uint32_t *map = arena_array(o->arena, uint32_t, o->n_rows);
-    for (uint32_t i = 0; i < o->n_rows; i++)
+static batch_t *rows_from(const outcome_t *o, arena_t *a, uint32_t from) {
+    uint32_t n = o->n_rows - from, *map = arena_array(a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
         map[i] = i * o->width;
-    column_t *columns = arena_array(o->arena, column_t, o->width);
+    column_t *columns = arena_array(a, column_t, o->width);
     for (uint32_t c = 0; c < o->width; c++)
-        columns[c] = (column_t){o->cells + c, map};
-    batch_t *b = arena_array(o->arena, batch_t, 1);
-    *b = (batch_t){.n = o->n_rows,
-                   .n_origins = o->n_rows,
+        columns[c] = (column_t){o->cells + (size_t)from * o->width + c, map};
+    batch_t *b = arena_array(a, batch_t, 1);
+    *b = (batch_t){.n = n,
+                   .n_origins = n,
                    .n_columns = o->width,
-                   .origin = batch_iota(o->arena, o->n_rows),
-                   .sub = o->subs,
-                   .origins = o->origins,
+                   .origin = batch_iota(a, n),
+                   .sub = o->subs + from,
+                   .origins = o->origins + from,
                    .columns = columns,
-                   .names = column_names(o)};
-    return o->rows = b;
+                   .names = column_names(o, a)};
+    return b;
+}
+
+batch_t *outcome_batch(outcome_t *o) {
+    if (!o->rows)
+        o->rows = rows_from(o, o->arena, 0);
+    return o->rows;
 }
 
 /* --- having --- */
 
-/* Rows that only serve a tombstone are not asked. */
-static int ask_having(const outcome_t *o, const rule_t *rule, step_t *s, const batch_t *b, uint8_t *pass) {
+/* Of the rows in b, which begins with the row `from`, those that nobody was asked about. Rows that only serve a tombstone
+ * are not asked. */
+static int ask_having(const outcome_t *o, const rule_t *rule, step_t *s, arena_t *a, const batch_t *b, uint32_t from,
+                      uint8_t *pass) {
     memset(pass, 1, b->n);
-    if (rule->having == FN_NONE || o->judged || b->n == 0)
+    if (rule->having == FN_NONE || o->n_judged >= o->n)
         return 0;
-    uint32_t *asked = arena_array(o->arena, uint32_t, b->n), n = 0;
-    for (size_t i = 0; i < o->n; i++)
+    uint32_t *asked = arena_array(a, uint32_t, b->n), n = 0;
+    for (size_t i = o->n_judged; i < o->n; i++)
         if (o->at[i].what != OUTCOME_MERGE && o->at[i].what != OUTCOME_RETRACT)
-            asked[n++] = o->at[i].row;
-    const batch_t *rows = n == b->n ? b : batch_select(o->arena, b, asked, n);
-    uint8_t *answer = arena_array(o->arena, uint8_t, n);
+            asked[n++] = o->at[i].row - from;
+    const batch_t *rows = n == b->n ? b : batch_select(a, b, asked, n);
+    uint8_t *answer = arena_array(a, uint8_t, n);
     eval_errors_t errors = {0};
     int status = script_where(s->script, rule->having, rows, answer, &errors);
     if (status) {
@@ -127,8 +147,67 @@ static void cut(outcome_t *o, const step_t *s) {
         if (o->at[i].what != OUTCOME_MERGE && o->origins[o->at[i].row].tick >= s->stop) {
             o->n_rows = o->at[i].row;
             o->n = i;
+            o->n_judged = o->n_judged < o->n ? o->n_judged : o->n;
+            o->n_judged_rows = o->n_judged_rows < o->n_rows ? o->n_judged_rows : o->n_rows;
             o->rows = NULL;
         }
+}
+
+/* --- sifting --- */
+
+static void keep_bytes(arena_t *a, cell_t *cells, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (cells[i].raw)
+            cells[i].raw = arena_dup(a, cells[i].raw, cells[i].len);
+}
+
+static void move_row(outcome_t *o, uint32_t from, uint32_t to) {
+    cell_t *cells = o->cells + (size_t)to * o->width;
+    if (to != from) {
+        memcpy(cells, o->cells + (size_t)from * o->width, o->width * sizeof *cells);
+        o->origins[to] = o->origins[from];
+        o->subs[to] = o->subs[from];
+    }
+    if (o->bytes != o->arena)
+        keep_bytes(o->arena, cells, o->width);
+}
+
+static void leave_out(outcome_t *o, const uint8_t *pass, uint32_t from) {
+    size_t n = o->n_judged;
+    uint32_t row = from;
+    for (size_t i = n; i < o->n; i++) {
+        candidate_t c = o->at[i];
+        if (c.what != OUTCOME_MERGE) {
+            if (!pass[c.row - from])
+                continue;
+            move_row(o, c.row, row);
+            c.row = row++;
+        }
+        o->at[n++] = c;
+    }
+    o->n = o->n_judged = n;
+    o->n_rows = o->n_judged_rows = row;
+    o->rows = NULL;
+}
+
+void outcome_sift(outcome_t *o, step_t *s) {
+    int status;
+    do {
+        cut(o, s);
+        batch_t *b = rows_from(o, s->sieve, o->n_judged_rows);
+        uint8_t *pass = arena_array(s->sieve, uint8_t, b->n);
+        status = ask_having(o, o->rule, s, s->sieve, b, o->n_judged_rows, pass);
+        if (status == 0)
+            leave_out(o, pass, o->n_judged_rows);
+    } while (status);
+    arena_reset(s->sieve);
+    o->bytes = s->sieve;
+}
+
+void outcome_complete(outcome_t *o, step_t *s) {
+    if (o->bytes != o->arena)
+        outcome_sift(o, s);
+    o->bytes = o->arena;
 }
 
 /* --- deciding --- */
@@ -279,7 +358,7 @@ void outcome_decide(const outcome_t *all, const rule_t *rule, step_t *s, uint64_
     do {
         cut(o, s);
         b = outcome_batch(o);
-    } while (ask_having(o, rule, s, b, pass));
+    } while (ask_having(o, rule, s, o->arena, b, 0, pass));
     decision_t d = {.o = o,
                     .rule = rule,
                     .origins = o->shared ? arena_array(o->arena, origin_t, b->n) : NULL,

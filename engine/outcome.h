@@ -5,8 +5,10 @@
  * a walk in the same order decides what is emitted: each early result once per group and window, an update for each
  * late row, a tombstone when a written result no longer stands. What was written is remembered in flags, which live in
  * the group's state; a fate is such a group during the step, also when its state is gone by its end. Where a group's first
- * result is its last (no early, no lateness) nothing needs remembering, and candidates have no fate.
- * Everything lives in the step's arena. One thread. */
+ * result is its last (no early, no lateness) nothing needs remembering, and candidates have no fate: a row for which
+ * `having` does not hold leaves nothing, so where many windows close at once they are sifted as they come, and a window of
+ * a million groups takes the room of what it writes.
+ * Everything lives in the step's arena, but for what is to be sifted. One thread. */
 #ifndef ANANAS_OUTCOME_H
 #define ANANAS_OUTCOME_H
 #include "op.h"
@@ -55,18 +57,33 @@ typedef struct outcome {
     uint32_t *subs;
     uint32_t n_rows, cap_rows;
     uint32_t sets;
-    int judged;    /* `having` was asked already: all candidates stand */
+    size_t n_judged;        /* candidates, from the first, that `having` was asked about already: they stand */
+    uint32_t n_judged_rows; /* theirs */
+    int sifts;              /* see outcome_is_full */
+    arena_t *bytes;         /* what cells of further candidates may point into */
     int numbered;  /* rows of windows, which no single record places */
     int shared;    /* several rules decide over these candidates, each for itself */
     batch_t *rows; /* the candidates as a batch, made when first asked for */
 } outcome_t;
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);
+/* That many rows are about to come: growing towards many leaves as much again behind in the arena. */
+void outcome_expect(outcome_t *o, uint32_t rows);
 /* Adds a candidate with a row; its cells are the caller's to fill, until the next call. */
 candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub,
                          cell_t **cells);
 void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into);
 uint32_t outcome_new_set(outcome_t *o);
+#define OUTCOME_SIFTED 1024 /* rows; as many as Lua is given at a time */
+/* Are there so many that nobody has been asked about that outcome_sift is worth it? */
+static inline int outcome_is_full(const outcome_t *o) {
+    return o->sifts && o->n_rows - o->n_judged_rows >= OUTCOME_SIFTED;
+}
+/* Asks `having` about what has come since, and forgets what does not stand; where it overran, what is of that tick or later
+ * as well. */
+void outcome_sift(outcome_t *o, step_t *s);
+/* No candidates will come: whatever is left points into the step's arena. */
+void outcome_complete(outcome_t *o, step_t *s);
 /* All candidates as rows. */
 batch_t *outcome_batch(outcome_t *o);
 /* Decides for that rule: the one of outcome_init, or another whose candidates would be the same. *sequence numbers the

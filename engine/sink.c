@@ -48,6 +48,15 @@ void outbox_sort(outbox_t *o, uint32_t n_ticks) {
     o->at = out;
 }
 
+/* A window of a million groups must not hold its memory for ever. */
+#define OUTBOX_KEEP 65536
+
+void outbox_reset(outbox_t *o) {
+    if (o->cap > OUTBOX_KEEP)
+        outbox_fini(o);
+    o->n = 0;
+}
+
 void outbox_fini(outbox_t *o) {
     mem_free(o->at);
     *o = (outbox_t){0};

@@ -52,5 +52,6 @@ uint32_t headers_list(slice_t object, arena_t *a, uint32_t more, header_t **out)
 
 /* In order of emission: by tick, then rule, then as they were added (within a tick and rule). */
 void outbox_sort(outbox_t *o, uint32_t n_ticks);
+void outbox_reset(outbox_t *o); /* keeps its room, up to a bound */
 void outbox_fini(outbox_t *o);
 #endif

@@ -8,7 +8,7 @@
 
 static void step_begin(task_t *t, const intake_step_t *in) {
     arena_reset(&t->arena);
-    t->outbox.n = 0;
+    outbox_reset(&t->outbox);
     t->step.number++;
     script_symbols(t->generation->script, in->symbols);
     if (!t->dispatch)

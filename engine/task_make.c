@@ -156,6 +156,7 @@ static void tables_make(task_t *t) {
         placement_make(task_rules(t), &t->placement);
     t->report = (report_t){task_rules(t), &t->outbox, t->errors, t->extras};
     t->step = (step_t){.arena = &t->arena,
+                        .sieve = &t->sieve,
                        .store = t->store,
                        .script = t->generation->script,
                        .generation = t->generation,
@@ -203,6 +204,7 @@ task_t *task_new(const task_options_t *o, script_t *script, plan_t *plan) {
     t->generation = generation_new(script, plan, &go);
     t->since = ETIME_MIN;
     arena_init(&t->arena);
+    arena_init(&t->sieve);
     t->intake = intake_new(o->config);
     t->store = o->store ? o->store : store_new((size_t)o->config->max_state);
     t->topics = task_topics_new(o->config);
@@ -245,6 +247,7 @@ store_t *task_close(task_t *t) {
     generation_drop(t->generation);
     store_t *store = t->store;
     arena_fini(&t->arena);
+    arena_fini(&t->sieve);
     outbox_fini(&t->outbox);
     mem_free(t->topics);
     mem_free(t);

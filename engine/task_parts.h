@@ -51,7 +51,7 @@ struct task {
     uint32_t n_topics;
     intake_t *intake;
     store_t *store;
-    arena_t arena;
+    arena_t arena, sieve;
     source_run_t *sources;
     pipeline_t *pipelines;
     share_t share;
