@@ -6,7 +6,6 @@
 #define TELL_MS 250        /* between two tellings of how far reading has come */
 
 void active_remember(active_t *a) {
-    const rule_texts_t *texts;
     uint32_t n;
     const position_t *at = source_kafka_positions(a->source, &n);
     a->safe = mem_realloc(a->safe, (n + 1) * sizeof *a->safe);
@@ -17,7 +16,7 @@ void active_remember(active_t *a) {
     parallel_remember(a->parallel);
     a->committed_at = clock_mono(&clock_system);
     a->uncommitted = a->new_rules = 0;
-    a->had_leaving = task_version(a->task, 1, &texts) != NULL;
+    a->had_leaving = task_hands_over(a->task);
 }
 
 static void drop_waiting(active_t *a) {

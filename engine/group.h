@@ -23,6 +23,7 @@ typedef struct reign {
     uint32_t number; /* no two versions that are there at once have both in common */
 } reign_t;
 #define REIGN_FIRST ((reign_t){ETIME_MIN, 0})
+static inline int reign_same(reign_t a, reign_t b) { return a.begin == b.begin && a.number == b.number; }
 
 group_t *group_new(const rule_t *rule, store_t *store);
 group_t *group_new_from(const rule_t *rule, store_t *store, reign_t reign);

@@ -82,10 +82,10 @@ void pipeline_move_leaving(pipeline_t *old, pipeline_t *p) {
 }
 
 static int is_taken(const pipeline_t *p, reign_t r) {
-    if (p->reign.begin == r.begin && p->reign.number == r.number)
+    if (reign_same(p->reign, r))
         return 1;
     for (size_t i = 0; i < p->n_leaving; i++)
-        if (p->leaving[i].reign.begin == r.begin && p->leaving[i].reign.number == r.number)
+        if (reign_same(p->leaving[i].reign, r))
             return 1;
     return 0;
 }

@@ -4,7 +4,8 @@
 
 #define PAUSE_MOST 1024
 
-/* Would both make the same of what they hold, from now on? Rows that come from other tasks come to each rule apart. */
+/* Would both make the same of what they hold, from now on? Rows that come from other tasks come to each rule apart. The number
+ * of a reign only names the state. */
 static int alike(const pipeline_t *a, const pipeline_t *b) {
     return a->group && b->group && !a->exchange && !b->exchange && group_alike(a->rule, b->rule) &&
            a->reign.begin == b->reign.begin && a->stats.quarantined == b->stats.quarantined &&

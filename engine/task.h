@@ -85,7 +85,9 @@ void task_settle(task_t *t);
 /* Versions of the rule sets that anything open belongs to, the one that runs first: i = 0, 1, ...; NULL: no more. */
 const char *task_version(const task_t *t, uint32_t i, const rule_texts_t **texts);
 void task_save_meta(const task_t *t, buf_t *b);              /* watermarks, idleness, versions that hand over */
-int task_load_meta(task_t *t, reader_t *r, uint32_t format); /* the changelog's, then */
+int task_load_meta(task_t *t, reader_t *r, uint32_t format); /* the record's, see STATE_FORMAT */
+/* Are versions of rules still leaving? Then an abort is not enough to go back: the task has to be made again. */
+int task_hands_over(const task_t *t);
 void task_say_quarantined(task_t *t); /* rules that were stopped before this process had the task */
 
 const plan_t *task_plan(const task_t *t);

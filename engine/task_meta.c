@@ -11,10 +11,10 @@ static void save_reign(reign_t r, buf_t *b) {
 /* Numbers came with format 3. */
 static reign_t load_reign(reader_t *r, uint32_t format) {
     etime_t begin = (etime_t)read_u64(r);
-    return (reign_t){begin, format < 3 ? 0 : (uint32_t)read_varint(r)};
+    uint64_t number = format < 3 ? 0 : read_varint(r);
+    r->bad |= number > UINT32_MAX;
+    return (reign_t){begin, (uint32_t)number};
 }
-
-static int same_reign(reign_t a, reign_t b) { return a.begin == b.begin && a.number == b.number; }
 
 static void save_versions(const pipeline_t *p, buf_t *b) {
     save_reign(p->reign, b);
@@ -28,8 +28,7 @@ static void save_versions(const pipeline_t *p, buf_t *b) {
     }
 }
 
-/* Versions that overran their budget and are not gone yet: by the rule's name and their reign. An empty name
- * ends them. */
+/* Versions that overran their budget and are not gone yet: by the rule's name and their reign. An empty name ends them. */
 static void save_dead(const task_t *t, buf_t *b) {
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
         for (size_t k = 0; k < t->pipelines[i].n_leaving; k++) {
@@ -70,11 +69,30 @@ void task_save_meta(const task_t *t, buf_t *b) {
     save_dead(t, b);
 }
 
+static int is_named_so(const rule_t *a, reign_t a_reign, const rule_t *b, reign_t b_reign) {
+    return reign_same(a_reign, b_reign) && strcmp(a->state_hash, b->state_hash) == 0;
+}
+
+/* Before format 3 two versions could have one state between them: the other one has it then. */
+static int has_state(const pipeline_t *p, const rule_t *rule, reign_t reign) {
+    if (is_named_so(p->rule, p->reign, rule, reign))
+        return 1;
+    for (size_t i = 0; i < p->n_leaving; i++)
+        if (is_named_so(p->leaving[i].rule, p->leaving[i].reign, rule, reign))
+            return 1;
+    return 0;
+}
+
+static void add_leaving(task_t *t, pipeline_t *p, generation_t *g, const rule_t *rule, reign_t reign, etime_t until) {
+    if (!has_state(p, rule, reign))
+        pipeline_add_leaving(p, g, rule, t->store, reign, until);
+}
+
 /* Versions of a rule that hand over: where the present one began, and those whose windows are still open. */
 static void load_versions(task_t *t, int rule, reader_t *r, uint32_t format) {
     reign_t reign = load_reign(r, format);
     uint64_t n = read_varint(r);
-    if (rule >= 0 && !same_reign(reign, t->pipelines[rule].reign))
+    if (rule >= 0 && !reign_same(reign, t->pipelines[rule].reign))
         task_set_reign(t, (uint32_t)rule, reign);
     for (uint64_t i = 0; i < n && !r->bad; i++) {
         slice_t set = read_bytes(r), name = read_bytes(r);
@@ -83,7 +101,7 @@ static void load_versions(task_t *t, int rule, reader_t *r, uint32_t format) {
         generation_t *g = task_generation(t, set);
         int at = g ? plan_rule_named(g->plan, name) : -1;
         if (rule >= 0 && at >= 0)
-            pipeline_add_leaving(&t->pipelines[rule], g, &g->plan->rules[at], t->store, theirs, until);
+            add_leaving(t, &t->pipelines[rule], g, &g->plan->rules[at], theirs, until);
         else
             log_say(t->options.log, LOG_WARN, "rules",
                     "the rules behind open windows of \"%.*s\" are not in the changelog any more; they are dropped",
@@ -98,7 +116,7 @@ static void load_dead(task_t *t, reader_t *r, uint32_t format) {
         int rule = plan_rule_named(task_rules(t), name);
         reign_t reign = load_reign(r, format);
         for (size_t k = 0; rule >= 0 && k < t->pipelines[rule].n_leaving; k++)
-            if (same_reign(t->pipelines[rule].leaving[k].reign, reign))
+            if (reign_same(t->pipelines[rule].leaving[k].reign, reign))
                 t->pipelines[rule].leaving[k].dead = 1;
     }
 }
@@ -202,6 +220,13 @@ generation_t *task_generation(const task_t *t, slice_t version) {
         if (is_version(t->known[i], version))
             return t->known[i];
     return is_version(t->generation, version) ? t->generation : NULL;
+}
+
+int task_hands_over(const task_t *t) {
+    for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
+        if (t->pipelines[i].n_leaving > 0)
+            return 1;
+    return 0;
 }
 
 const char *task_version(const task_t *t, uint32_t n, const rule_texts_t **texts) {

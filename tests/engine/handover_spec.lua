@@ -73,6 +73,21 @@ describe("a version that leaves before a window of its own was open", function()
 end)
 
 describe("versions that hand over", function()
+    it("are known to, also where the text that leaves is the one that runs", function()
+        local sessions, t = rule('session { gap = "50ms" }', 'group_by = { "k" },'), nil
+        t = task_engine.new(sessions, { watermark = "10ms" })
+        t:step { row(1, 50) }
+        for _, text in ipairs { rule 'tumble "10ms"', sessions } do
+            t:commit()
+            t:reload(text)
+            t:step { row(2, 51, 2) }
+        end
+        t:commit()
+        t:restart(t:saved())
+        assert.is_true(t:hands_over())
+        t:free()
+    end)
+
     local WINDOWS = { 'tumble "8ms"', 'tumble "20ms"', 'session { gap = "4ms" }', 'session { gap = "9ms" }' }
     local MORE = { "", 'group_by = { "k" },', 'group_by = { "k" }, lateness = "10ms",' }
 
@@ -105,17 +120,91 @@ describe("versions that hand over", function()
     end)
 end)
 
+-- The meta record as it was in format 2: the same without the numbers of reigns.
+local function older(meta)
+    local at, kept = 1, {}
+    local function take(n, keep)
+        if keep ~= false then kept[#kept + 1] = meta:sub(at, at + n - 1) end
+        at = at + n
+    end
+    local function varint(keep)
+        local n, shift, from = 0, 1, at
+        repeat
+            local byte = meta:byte(at)
+            n, shift, at = n + byte % 128 * shift, shift * 128, at + 1
+        until byte < 128
+        if keep ~= false then kept[#kept + 1] = meta:sub(from, at - 1) end
+        return n
+    end
+    local function bytes()
+        local n = varint()
+        take(n)
+        return n
+    end
+    local function reign()
+        take(8)
+        varint(false)
+    end
+    for _ = 1, varint() do bytes() end                      -- topics
+    for _ = 1, 2 * varint() do bytes() end                  -- sources: names and watermarks
+    for _ = 1, varint() do                                  -- rules: name, whether it is quarantined, valve, versions
+        bytes()
+        take(1)
+        bytes()
+        reign()
+        for _ = 1, varint() do
+            bytes()
+            bytes()
+            reign()
+            take(8)
+        end
+    end
+    while bytes() > 0 do reign() end                        -- those that overran
+    assert.equal(#meta + 1, at)
+    return table.concat(kept)
+end
+
 describe("state of the format before", function()
-    it("is read: its versions have no numbers", function()
-        local t = task_engine.new(rule 'tumble "10ms"', { watermark = "10ms" })
-        t:step { row(1, 5), row(2, 12) }
-        t:commit()
+    -- Its texts and steps but the last, then a start on what that left in format 2, and another behind the last step.
+    local function upgraded(story)
+        local t = task_engine.new(story[1], { watermark = story.watermark, time_ms = 40 })
+        local out = {}
+        for i = 2, #story - 1 do
+            if type(story[i]) == "string" then t:reload(story[i]) else add(out, t:step(story[i])) end
+            t:commit()
+        end
         local saved = t:saved()
-        -- It ends with the rule's begin (8 bytes), its number, that nothing leaves, and that nothing is dead.
-        assert.equal(("\0"):rep(7) .. "\128" .. ("\0"):rep(3), saved.meta:sub(-11))
-        saved.meta = saved.meta:sub(1, -4) .. ("\0"):rep(2)
+        saved.meta = older(saved.meta)
         t:restart(saved, 2)
-        assert.same({ "0..10: 1", "10..20: 2,3" }, spans(t:step { row(3, 13), { watermark = 100 } }))
+        add(out, t:step(story[#story]))
+        t:commit()
+        t:restart(t:saved())
+        add(out, t:step(END))
         t:free()
+        return spans(out), saved
+    end
+
+    it("is read, of a version that leaves as of the one that came", function()
+        local got, saved = upgraded { rule 'tumble "30ms"', { row(1, 5), row(2, 20) }, rule 'tumble "10ms"', { row(3, 29), row(4, 31) },
+            { row(5, 25), row(6, 35) }, watermark = "10ms" }
+        assert.same({ "0..30: 1,2,5,3", "30..40: 4,6" }, got)
+        local names = {}
+        for _, entry in ipairs(saved.entries) do names[#names + 1] = entry[1]:match "^r/%x+(@?%d*)/group$" end
+        table.sort(names)
+        assert.equal("", names[1])
+        assert.equal("@30", names[#names])
+    end)
+
+    it("is read where a version overran on its way out", function()
+        local loops = "having = function(g) while g.n > 2 do end return true end,"
+        local got = upgraded { rule('hop { size = "20ms", slide = "10ms" }', loops), { row(1, 5), row(2, 12), row(3, 15) },
+            rule('tumble "20ms"', loops), { { watermark = 25 } }, { row(4, 41) }, watermark = "3ms" }
+        assert.same({ "-10..10: 1", "40..60: 4" }, got)
+    end)
+
+    it("is one version's where two had the same text and moment", function()
+        local a, b = rule 'tumble "10ms"', rule 'tumble "20ms"'
+        local got = upgraded { rule 'tumble "30ms"', { row(1, 5), row(2, 20) }, a, b, a, { row(3, 29), row(4, 30), row(5, 35) }, watermark = "10ms" }
+        assert.same({ "0..30: 1,2,3", "30..40: 4,5" }, got)
     end)
 end)

@@ -59,7 +59,8 @@ function Task:make(text, store, meta, format)
     if not meta then return end
     for _, old in ipairs(self.texts) do
         local other, other_plan, texts, keep = self:load(old)
-        lib.task_add_texts(self.task, texts)
+        -- As in the program: what runs is known already.
+        if ffi.string(other_plan.version) ~= ffi.string(lib.task_plan(self.task).version) then lib.task_add_texts(self.task, texts) end
         lib.plan_free(other_plan)
         lib.script_close(other)
         self.keep = keep
@@ -127,9 +128,7 @@ function Task:saved()
 end
 
 -- Are windows of an older version still open? Then there is no abort: the task is made again.
-function Task:hands_over()
-    return lib.task_version(self.task, 1, ffi.new "const rule_texts_t *[1]") ~= nil
-end
+function Task:hands_over() return lib.task_hands_over(self.task) ~= 0 end
 
 function Task:abort(saved)
     lib.task_abort(self.task)
