@@ -61,9 +61,9 @@ typedef struct outcome {
     uint32_t n_judged_rows; /* theirs */
     int sifts;              /* see outcome_is_full */
     arena_t *bytes;         /* what cells of further candidates may point into */
-    int numbered;  /* rows of windows, which no single record places */
-    int shared;    /* several rules decide over these candidates, each for itself */
-    batch_t *rows; /* the candidates as a batch, made when first asked for */
+    int numbered;           /* rows of windows, which no single record places */
+    int shared;             /* several rules decide over these candidates, each for itself */
+    batch_t *rows;          /* the candidates as a batch, made when first asked for */
 } outcome_t;
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);

@@ -156,7 +156,7 @@ static void tables_make(task_t *t) {
         placement_make(task_rules(t), &t->placement);
     t->report = (report_t){task_rules(t), &t->outbox, t->errors, t->extras};
     t->step = (step_t){.arena = &t->arena,
-                        .sieve = &t->sieve,
+                       .sieve = &t->sieve,
                        .store = t->store,
                        .script = t->generation->script,
                        .generation = t->generation,

@@ -1,11 +1,18 @@
 /* Orders at a steady rate into a topic, and how long until what Ananas made of them can be read:
- * latency BROKERS INPUT OUTPUT ORDERS.jsonl RATE SECONDS. An order's id becomes the time it is given to the producer, in
- * nanoseconds; bad_toppings passes it on. The first second of output does not count. One JSON object, milliseconds. */
+ * latency BROKERS INPUT OUTPUT ORDERS.jsonl RATE SECONDS. The broker stamps what is appended to INPUT (LogAppendTime), and a
+ * row of bad_toppings has the timestamp of its order; whole milliseconds, so up to one more than it was. The first second
+ * of output does not count. One JSON object, milliseconds. */
 #include <pthread.h>
 
 #include "client.h"
 
 typedef struct reader { const char *brokers, *topic; double *at; size_t n, cap; double begin; volatile int stop, ready; } reader_t;
+
+static double wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
 
 static void *read_output(void *arg) {
     reader_t *r = arg;
@@ -16,13 +23,12 @@ static void *read_output(void *arg) {
         rd_kafka_message_t *m = rd_kafka_consume_queue(q, 50);
         if (!m)
             continue;
-        double now = client_now();
-        const char *id = m->err ? NULL : memmem(m->payload, m->len, "\"id\":", 5);
+        rd_kafka_timestamp_type_t type;
         r->ready |= m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-        if (id && now - r->begin > 1) {
+        if (!m->err && client_now() - r->begin > 1) {
             if (r->n == r->cap)
                 r->at = realloc(r->at, (r->cap = r->cap ? r->cap * 2 : 4096) * sizeof *r->at);
-            r->at[r->n++] = (now - strtod(id + 5, NULL) / 1e9) * 1e3;
+            r->at[r->n++] = wall_ms() - (double)rd_kafka_message_timestamp(m, &type);
         }
         rd_kafka_message_destroy(m);
     }
@@ -39,40 +45,33 @@ static int compare(const void *a, const void *b) {
 
 static double quantile(const reader_t *r, double q) { return r->n ? r->at[(size_t)((double)(r->n - 1) * q)] : -1; }
 
-/* One line with another id; -1 at the end of the file. */
-static ssize_t next_order(FILE *f, char **line, size_t *cap, char *out) {
-    ssize_t len = getline(line, cap, f);
-    const char *rest = len > 0 ? strchr(*line, ',') : NULL;
-    if (!rest || len > 65000)
-        return -1;
-    return sprintf(out, "{\"id\": %.0f%.*s", client_now() * 1e9, (int)(len - (rest - *line) - 1), rest);
-}
-
 int main(int argc, char **argv) {
     if (argc != 7)
         return 2;
     reader_t r = {.brokers = argv[1], .topic = argv[3], .begin = 1e18};
     pthread_t thread;
     pthread_create(&thread, NULL, read_output, &r);
-    rd_kafka_t *rk = client_producer(argv[1], "1");
+    rd_kafka_t *rk = client_producer(argv[1], "5"); /* librdkafka's own default */
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[2], NULL);
     FILE *f = fopen(argv[4], "r");
     double rate = atof(argv[5]), seconds = atof(argv[6]);
     if (!f)
         client_die(argv[4], "cannot be read");
-    char *line = NULL, order[65536];
+    char *line = NULL;
     size_t cap = 0, sent = 0;
     while (!r.ready)
         rd_kafka_poll(rk, 10);
     r.begin = client_now();
     for (double now = r.begin; now - r.begin < seconds; now = client_now()) {
         for (size_t due = (size_t)((now - r.begin) * rate); sent < due; sent++) {
-            ssize_t len = next_order(f, &line, &cap, order);
+            ssize_t len = getline(&line, &cap, f);
             if (len < 0) {
                 rewind(f);
-                len = next_order(f, &line, &cap, order);
+                len = getline(&line, &cap, f);
             }
-            while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, order, (size_t)len, NULL, 0, NULL) &&
+            if (len <= 0)
+                client_die(argv[4], "has no orders");
+            while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, line, (size_t)(len - 1), NULL, 0, NULL) &&
                    rd_kafka_last_error() == RD_KAFKA_RESP_ERR__QUEUE_FULL)
                 rd_kafka_poll(rk, 1);
         }

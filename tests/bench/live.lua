@@ -32,8 +32,8 @@ function live.stop()
     broker = nil
 end
 
-function live.topic(name, partitions)
-    client.create_topics(live.broker(), { { name = name, partitions = partitions or 3 } })
+function live.topic(name, partitions, config)
+    client.create_topics(live.broker(), { { name = name, partitions = partitions or 3, config = config } })
 end
 
 function live.remove(name) client.delete_topics(live.broker(), { name }) end

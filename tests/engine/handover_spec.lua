@@ -74,8 +74,8 @@ end)
 
 describe("versions that hand over", function()
     it("are known to, also where the text that leaves is the one that runs", function()
-        local sessions, t = rule('session { gap = "50ms" }', 'group_by = { "k" },'), nil
-        t = task_engine.new(sessions, { watermark = "10ms" })
+        local sessions = rule('session { gap = "50ms" }', 'group_by = { "k" },')
+        local t = task_engine.new(sessions, { watermark = "10ms" })
         t:step { row(1, 50) }
         for _, text in ipairs { rule 'tumble "10ms"', sessions } do
             t:commit()
