@@ -323,12 +323,6 @@ static int group_is_cut(const group_t *g, span_t span) {
     return it.span.start != span.start;
 }
 
-/* Where `having` overruns the script is made anew. The rows behind go into the state all the same. */
-static void sift(group_pass_t *p, void (*how)(outcome_t *, step_t *)) {
-    how(&p->outcome, p->s);
-    p->context.script = p->s->script;
-}
-
 int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint32_t tick, uint32_t set, int touched) {
     group_t *g = p->g;
     span_t span = group_head(e).span;
@@ -349,7 +343,8 @@ int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint
     if (status)
         group_overrun(p, tick);
     else if (outcome_is_full(&p->outcome))
-        sift(p, outcome_sift);
+        outcome_sift(&p->outcome, p->s);
+    p->context.script = p->s->script; /* made anew where something overran; what is behind goes into the state all the same */
     return status;
 }
 
@@ -530,7 +525,7 @@ static void take_rows(group_pass_t *p, const stream_t *in) {
         group_record_rows(p);
     else
         walk(p, in);
-    sift(p, outcome_complete);
+    outcome_complete(&p->outcome, p->s);
     g->n_partials = 0;
     numbers.chunk = g->chunks.next;
     group_write_numbers(g, &numbers);

@@ -228,6 +228,8 @@ void group_record_rows(group_pass_t *p) {
     for (uint32_t i = 0; i < all.n && status == 0; i++)
         if (!pass || pass[i])
             status = emit_group(p, &all.at[i]);
-    if (pass)
+    if (pass) {
         p->outcome.n_judged = p->outcome.n;
+        p->outcome.n_judged_rows = p->outcome.n_rows;
+    }
 }

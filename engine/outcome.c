@@ -35,9 +35,9 @@ void outcome_expect(outcome_t *o, uint32_t rows) {
     if (o->sifts || rows <= OUTCOME_SIFTED)
         return;
     if (o->cap - o->n < rows)
-        grow_candidates(o, o->n + rows);
+        grow_candidates(o, o->cap * 2 > o->n + rows ? o->cap * 2 : o->n + rows);
     if (o->cap_rows - o->n_rows < rows)
-        grow_rows(o, o->n_rows + rows);
+        grow_rows(o, o->cap_rows * 2 > o->n_rows + rows ? o->cap_rows * 2 : o->n_rows + rows);
 }
 
 static candidate_t *append(outcome_t *o) {
@@ -141,16 +141,24 @@ static int ask_having(const outcome_t *o, const rule_t *rule, step_t *s, arena_t
     return 0;
 }
 
-/* What the rule does not see any more: the candidates from the first row on that is of such a tick. */
+/* What the rule does not see any more: the candidates from the first row on that is of such a tick. From the end, since
+ * ticks only grow and what was kept may be a million rows. */
 static void cut(outcome_t *o, const step_t *s) {
-    for (size_t i = 0; s->cut && i < o->n; i++)
-        if (o->at[i].what != OUTCOME_MERGE && o->origins[o->at[i].row].tick >= s->stop) {
-            o->n_rows = o->at[i].row;
-            o->n = i;
-            o->n_judged = o->n_judged < o->n ? o->n_judged : o->n;
-            o->n_judged_rows = o->n_judged_rows < o->n_rows ? o->n_judged_rows : o->n_rows;
-            o->rows = NULL;
-        }
+    size_t first = o->n;
+    for (size_t i = o->n; s->cut && i > 0; i--) {
+        if (o->at[i - 1].what == OUTCOME_MERGE)
+            continue;
+        if (o->origins[o->at[i - 1].row].tick < s->stop)
+            break;
+        first = i - 1;
+    }
+    if (first == o->n)
+        return;
+    o->n_rows = o->at[first].row;
+    o->n = first;
+    o->n_judged = o->n_judged < o->n ? o->n_judged : o->n;
+    o->n_judged_rows = o->n_judged_rows < o->n_rows ? o->n_judged_rows : o->n_rows;
+    o->rows = NULL;
 }
 
 /* --- sifting --- */

@@ -1,7 +1,7 @@
 /* outcome: what becomes of the group rows of a step.
  *
  * While a step runs, windows that close, early looks, late updates and merged sessions leave candidate rows here, in the
- * order in which they happened. At the end `having` is asked once for all of them, `top` ranks those of one window, and
+ * order in which they happened. At the end, or before (see below), `having` is asked, `top` ranks those of one window, and
  * a walk in the same order decides what is emitted: each early result once per group and window, an update for each
  * late row, a tombstone when a written result no longer stands. What was written is remembered in flags, which live in
  * the group's state; a fate is such a group during the step, also when its state is gone by its end. Where a group's first
@@ -67,20 +67,20 @@ typedef struct outcome {
 } outcome_t;
 
 void outcome_init(outcome_t *o, const rule_t *rule, arena_t *a);
-/* That many rows are about to come: growing towards many leaves as much again behind in the arena. */
+/* That many rows are about to come: growing towards many step by step leaves as much again behind in the arena. */
 void outcome_expect(outcome_t *o, uint32_t rows);
 /* Adds a candidate with a row; its cells are the caller's to fill, until the next call. */
 candidate_t *outcome_add(outcome_t *o, outcome_kind_t what, fate_t *fate, const origin_t *origin, uint32_t sub,
                          cell_t **cells);
 void outcome_merge(outcome_t *o, fate_t *fate, fate_t *into);
 uint32_t outcome_new_set(outcome_t *o);
-#define OUTCOME_SIFTED 1024 /* rows; as many as Lua is given at a time */
+#define OUTCOME_SIFTED 1024 /* rows: few enough to stay in the cache, enough for one question */
 /* Are there so many that nobody has been asked about that outcome_sift is worth it? */
 static inline int outcome_is_full(const outcome_t *o) {
     return o->sifts && o->n_rows - o->n_judged_rows >= OUTCOME_SIFTED;
 }
 /* Asks `having` about what has come since, and forgets what does not stand; where it overran, what is of that tick or later
- * as well. */
+ * as well (errors among rows of that tick that were asked about before stay counted). */
 void outcome_sift(outcome_t *o, step_t *s);
 /* No candidates will come: whatever is left points into the step's arena. */
 void outcome_complete(outcome_t *o, step_t *s);

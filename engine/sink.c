@@ -54,7 +54,8 @@ void outbox_sort(outbox_t *o, uint32_t n_ticks) {
 void outbox_reset(outbox_t *o) {
     if (o->cap > OUTBOX_KEEP)
         outbox_fini(o);
-    o->n = 0;
+    else
+        o->n = 0;
 }
 
 void outbox_fini(outbox_t *o) {

@@ -156,7 +156,7 @@ void task_close_interval(task_t *t) {
         return;
     if (!t->stepped) /* nothing came since it was made: where it stands is known after a step */
         task_step(t, NULL, 0, (wall_t){0}, &e);
-    t->outbox.n = 0;
+    outbox_reset(&t->outbox);
     for (uint32_t i = 0; i < task_rules(t)->n_rules; i++)
         if (t->pipelines[i].exchange)
             exchange_close(t->pipelines[i].exchange, &t->arena);

@@ -6,7 +6,7 @@
 
 #include "client.h"
 
-typedef struct reader { const char *brokers, *topic; double *at; size_t n, cap; double begin; volatile int stop, ready; } reader_t;
+typedef struct reader { const char *brokers, *topic; double *at; size_t n, cap; double begin; int is_input; volatile int stop, ready; } reader_t;
 
 static double wall_ms(void) {
     struct timespec t;
@@ -26,9 +26,12 @@ static void *read_output(void *arg) {
         rd_kafka_timestamp_type_t type;
         r->ready |= m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
         if (!m->err && client_now() - r->begin > 1) {
+            double since = (double)rd_kafka_message_timestamp(m, &type);
+            if (r->is_input && type != RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
+                client_die(r->topic, "does not have LogAppendTime");
             if (r->n == r->cap)
                 r->at = realloc(r->at, (r->cap = r->cap ? r->cap * 2 : 4096) * sizeof *r->at);
-            r->at[r->n++] = wall_ms() - (double)rd_kafka_message_timestamp(m, &type);
+            r->at[r->n++] = wall_ms() - since;
         }
         rd_kafka_message_destroy(m);
     }
@@ -48,7 +51,7 @@ static double quantile(const reader_t *r, double q) { return r->n ? r->at[(size_
 int main(int argc, char **argv) {
     if (argc != 7)
         return 2;
-    reader_t r = {.brokers = argv[1], .topic = argv[3], .begin = 1e18};
+    reader_t r = {.brokers = argv[1], .topic = argv[3], .begin = 1e18, .is_input = strcmp(argv[2], argv[3]) == 0};
     pthread_t thread;
     pthread_create(&thread, NULL, read_output, &r);
     rd_kafka_t *rk = client_producer(argv[1], "5"); /* librdkafka's own default */
