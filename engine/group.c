@@ -344,7 +344,7 @@ int group_candidate(group_pass_t *p, outcome_kind_t what, store_entry_t *e, uint
         group_overrun(p, tick);
     else if (outcome_is_full(&p->outcome))
         outcome_sift(&p->outcome, p->s);
-    p->context.script = p->s->script; /* made anew where something overran; what is behind goes into the state all the same */
+    p->context.script = p->s->script; /* made anew where `having` overran; rows behind go into the state all the same */
     return status;
 }
 
